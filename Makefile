@@ -1,0 +1,74 @@
+# Every target sets up what it needs; the first one takes minutes. CI (.ci/run) calls these and little else.
+SHELL := /bin/bash
+# Without it, a program started in this directory would take ./kernels for the package of that name.
+export PYTHONSAFEPATH := 1
+
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+# By itself and first: resolved together with the rest it may be a CUDA build of several gigabytes.
+TORCH ?= torch==2.13.0
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench train wheel clean
+
+help: ## these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
+
+setup: $(VENV)/.stamp ## a virtual environment with everything for development
+$(VENV)/.stamp: pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) '$(TORCH)'
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[cpu,train,dev]'
+	touch $@
+
+proto: setup ## generate qdts/v1 from proto/
+	PYTHON=$(BIN)/python proto/generate.sh
+
+format: setup ## rewrite the code in the one style
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+lint: setup ## style, and which layer may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## pyright, strict on service, models and kernels
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test: setup ## all tests; ARGS='-k client' for some
+	$(BIN)/pytest $(ARGS)
+
+coverage: setup ## all tests, and what they leave out
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+# The environment that serves: no torch, no tools, the package installed and not linked.
+$(DEMO_VENV)/.stamp: pyproject.toml
+	python3 -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/pip install $(PIP_FLAGS) '.[cpu]'
+	touch $@
+
+demo: $(DEMO_VENV)/.stamp ## install what serving needs, start a server, summarise a real document
+	$(DEMO_VENV)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall .
+	.ci/demo $(DEMO_VENV)
+
+sizes: $(DEMO_VENV)/.stamp ## megabytes and packages that serving needs
+	$(DEMO_VENV)/bin/python loadtest/bench_startup.py --only install
+
+serve: setup ## a server on port 50051; ARGS='--port 8080'
+	$(BIN)/qdts serve $(ARGS)
+
+bench: setup ## every measurement, the quick way
+	for script in loadtest/bench_*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+train: setup ## one training run; CONFIG=run.toml
+	$(BIN)/qdts train --config $(CONFIG)
+
+wheel: setup ## dist/*.whl
+	$(BIN)/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir dist .
+
+clean: ## what make made
+	rm -rf $(VENV) $(DEMO_VENV) build dist *.egg-info

@@ -1,0 +1,6 @@
+"""Everything that measures; knows the service and the models, and nothing knows it.
+
+report.py          the conventions every measurement keeps: --quick, --json, machine facts, results/*.json
+bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
+results/           the last full run of each script, as JSON
+"""

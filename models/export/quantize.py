@@ -1,0 +1,119 @@
+"""fp32 graphs -> int8: weights per output channel, activations per token.
+
+A token's scale depends on that token alone and integer sums are exact, so a result never depends on the rest of
+the batch or on how many tokens a step verifies: drafting stays lossless at int8. ONNX Runtime's own dynamic
+quantisation takes one scale per tensor; measured, it saves 3 % of the time and costs a third more error.
+
+    q = round(127 x / m) + 128, m = max|x| of a token;    y = (q - 128) w * w_scale / 127 * m
+
+Weights have 7 bits: AVX2 without VNNI adds pairs of uint8 x int8 products in 16 bits, and 2 * 255 * 63 still fits.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+from safetensors.numpy import load_file, save_file
+
+_DOMAIN = "com.microsoft"  # of MatMulIntegerToFloat
+_WEIGHT_LIMIT = 63
+_TABLE_LIMIT = 127  # the embedding table is multiplied in float32: nothing to saturate
+_onnx = cast(Any, onnx)
+_helper = cast(Any, helper)
+_numpy_helper = cast(Any, numpy_helper)
+
+
+def quantize_graph(source: Path, target: Path) -> None:
+    """Replace every MatMul by a constant weight; what multiplies two activations stays float32."""
+    model = _onnx.load(str(source))
+    _Rewriter(model.graph).run()
+    model.opset_import.append(_helper.make_opsetid(_DOMAIN, 1))
+    _onnx.save(model, str(target))
+
+
+def quantize_table(source: Path, target: Path) -> None:
+    """embedding.safetensors: int8 rows, a scale per row."""
+    tensors = load_file(source)
+    out: dict[str, npt.NDArray[Any]] = {}
+    for name in tensors:
+        if not name.endswith(".scale"):
+            out[name], out[f"{name}.scale"] = quantize(tensors[name], axis=1, limit=_TABLE_LIMIT)
+    save_file(out, target)
+
+
+def quantize(
+    values: npt.NDArray[np.float32], *, axis: int, limit: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Symmetric int8 in [-limit, limit] and the scales that undo it, one for each slice along `axis`."""
+    largest = np.abs(values).max(axis=axis, keepdims=True)
+    scale = np.where(largest > 0, largest / limit, 1).astype(np.float32)
+    return np.rint(values / scale).astype(np.int8), scale.squeeze(axis)
+
+
+class _Rewriter:
+    """One pass over a graph's nodes, in their topological order."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._nodes: list[Any] = []
+        self._quantized: set[str] = set()
+
+    def run(self) -> None:
+        """Rewrite the graph in place."""
+        self._add_constant("qdts.last", np.array([-1], np.int64))
+        self._add_constant("qdts.least", np.float32(1e-12))
+        self._add_constant("qdts.scale", np.float32(1 / 127))
+        self._add_constant("qdts.zero", np.uint8(128))
+        for node in self._graph.node:
+            if node.op_type == "MatMul" and node.input[1] in self._weights:
+                self._replace(node)
+            else:
+                self._nodes.append(node)
+        self._write_back()
+
+    def _replace(self, node: Any) -> None:
+        x, weight, out = node.input[0], node.input[1], node.output[0]
+        self._quantize_activation(x)
+        self._add_weight(weight)
+        inputs = [f"{x}.uint8", f"{weight}.int8", "qdts.scale", f"{weight}.scale", "qdts.zero"]
+        self._emit("MatMulIntegerToFloat", inputs, f"{out}.unscaled", domain=_DOMAIN)
+        self._emit("Mul", [f"{out}.unscaled", f"{x}.max"], out)
+
+    def _quantize_activation(self, x: str) -> None:
+        if x in self._quantized:  # q, k and v share theirs
+            return
+        self._quantized.add(x)
+        self._emit("Abs", [x], f"{x}.abs")
+        self._emit("ReduceMax", [f"{x}.abs", "qdts.last"], f"{x}.peak", keepdims=1)
+        self._emit("Max", [f"{x}.peak", "qdts.least"], f"{x}.max")
+        self._emit("Div", [x, f"{x}.max"], f"{x}.unit")
+        self._emit("QuantizeLinear", [f"{x}.unit", "qdts.scale", "qdts.zero"], f"{x}.uint8")
+
+    def _add_weight(self, name: str) -> None:
+        tensor = self._weights[name]
+        if tensor is not None:
+            values, scale = quantize(_numpy_helper.to_array(tensor), axis=0, limit=_WEIGHT_LIMIT)
+            self._add_constant(f"{name}.int8", values)
+            self._add_constant(f"{name}.scale", scale)
+            self._weights[name] = None
+
+    def _add_constant(self, name: str, value: Any) -> None:
+        self._graph.initializer.append(_numpy_helper.from_array(np.asarray(value), name))
+
+    def _emit(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
+        name = f"{kind}:{output}"
+        self._nodes.append(_helper.make_node(kind, list(inputs), [output], name=name, **attributes))
+
+    def _write_back(self) -> None:
+        """The new nodes, without the float weights they replaced."""
+        used = {name for node in self._nodes for name in node.input}
+        kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
+        del self._graph.node[:]
+        self._graph.node.extend(self._nodes)
+        del self._graph.initializer[:]
+        self._graph.initializer.extend(kept)

@@ -1,0 +1,171 @@
+"""T5 in torch -> three fp32 ONNX graphs and the embedding table that `runtimes.onnx_runtime` runs.
+
+encoder.onnx  embedded (B, S, C), mask (B, S) -> hidden (B, S, C)
+start.onnx    hidden (B, S, C) [, features (B, S, F), present (B,)] -> per decoder layer key, value (B, H, S, D)
+step.onnx     embedded (B, T, C), lengths (B,), mask (B, S), the document's and the cache's keys and values
+              -> state (B, T, C), new keys and values (B, H, T, D)
+
+The vocabulary's table stays outside: it exists once, and a step reads only the rows it needs.
+A state times the table is the scores: T5's scaling of tied embeddings is folded into the state.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+
+from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.t5 import T5
+from qdts.models.runtimes.embedding import EMBEDDING
+
+_OPSET = 20  # the first with a tanh Gelu
+GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
+
+
+class EncoderGraph(nn.Module):
+    """Embeddings to states."""
+
+    def __init__(self, net: T5) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """(B, S, C), (B, S) -> (B, S, C)"""
+        return self.net.encoder(embedded, mask)
+
+
+class StartGraph(nn.Module):
+    """States, with the interaction features where they are present, to the decoder's keys and values."""
+
+    def __init__(self, net: T5) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, hidden: Tensor, features: Tensor | None = None, present: Tensor | None = None
+    ) -> list[Tensor]:
+        """(B, S, C), (B, S, F), (B,) -> flat list of (B, H, S, D)"""
+        if present is not None:
+            changed = self.net.interact(hidden, features)
+            hidden = torch.where(present[:, None, None], changed, hidden)
+        return [tensor for layer in self.net.decoder.project(hidden) for tensor in layer]
+
+
+class StepGraph(nn.Module):
+    """New tokens to decoder states and their keys and values."""
+
+    def __init__(self, net: T5) -> None:
+        super().__init__()
+        self.net = net
+        self.scale = net.config.d_model**-0.5 if net.config.tie_word_embeddings else 1.0
+
+    def forward(self, embedded: Tensor, lengths: Tensor, mask: Tensor, *caches: Tensor) -> list[Tensor]:
+        """(B, T, C), (B,), (B, S), flat caches -> (B, T, C) and the flat new keys and values"""
+        half = len(caches) // 2
+        document, past = _pairs(caches[:half]), _pairs(caches[half:])
+        bias = self.net.decoder.causal_bias(lengths, embedded.shape[1], past[0].key.shape[2])
+        hidden, new = self.net.decoder(embedded, bias, mask, document, past)
+        return [hidden * self.scale, *(tensor for layer in new for tensor in layer)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trace:
+    """A module, example inputs by name, output names, and the names of free dimensions."""
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    free: Mapping[str, Mapping[int, str]]
+
+
+def export_graphs(net: T5, directory: Path) -> None:
+    """Write the three fp32 graphs and embedding.safetensors."""
+    directory.mkdir(parents=True, exist_ok=True)
+    net = net.eval()
+    with torch.inference_mode():
+        for name, trace in zip(GRAPHS, (_encoder(net), _start(net), _step(net)), strict=True):
+            _export(trace, directory / name)
+    save_file(_tables(net), directory / EMBEDDING)
+
+
+def _export(trace: _Trace, path: Path) -> None:
+    with warnings.catch_warnings():
+        # The TorchScript exporter: deprecated, and the one whose graphs ONNX Runtime optimises best here.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
+            trace.module,
+            tuple(trace.inputs.values()),
+            str(path),
+            input_names=list(trace.inputs),
+            output_names=list(trace.outputs),
+            dynamic_axes={name: dict(axes) for name, axes in trace.free.items()},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+
+
+def _encoder(net: T5) -> _Trace:
+    inputs = {"embedded": torch.randn(1, 5, net.config.d_model), "mask": torch.ones(1, 5, dtype=torch.bool)}
+    axes = {0: "B", 1: "S"}
+    free = {"embedded": axes, "mask": axes, "hidden": axes}
+    return _Trace(module=EncoderGraph(net), inputs=inputs, outputs=["hidden"], free=free)
+
+
+def _start(net: T5) -> _Trace:
+    config = net.config
+    inputs = {"hidden": torch.randn(1, 5, config.d_model)}
+    free: dict[str, dict[int, str]] = {"hidden": {0: "B", 1: "S"}}
+    if config.num_features:
+        inputs |= {
+            "features": torch.randn(1, 5, config.num_features),
+            "present": torch.ones(1, dtype=torch.bool),
+        }
+        free |= {"features": {0: "B", 1: "S"}, "present": {0: "B"}}
+    outputs = list(_names("document", config.num_decoder_layers))
+    free |= {name: {0: "B", 2: "S"} for name in outputs}
+    return _Trace(module=StartGraph(net), inputs=inputs, outputs=outputs, free=free)
+
+
+def _step(net: T5) -> _Trace:
+    config = net.config
+    inputs = {
+        "embedded": torch.randn(2, 3, config.d_model),
+        "lengths": torch.tensor([4, 2]),
+        "mask": torch.ones(2, 5, dtype=torch.bool),
+    }
+    free: dict[str, dict[int, str]] = {
+        "embedded": {0: "B", 1: "T"},
+        "lengths": {0: "B"},
+        "mask": {0: "B", 1: "S"},
+        "state": {0: "B", 1: "T"},
+    }
+    for kind, slots, axis in (("document", 5, "S"), ("past", 6, "P")):
+        for name in _names(kind, config.num_decoder_layers):
+            inputs[name] = torch.randn(2, config.num_heads, slots, config.d_kv)
+            free[name] = {0: "B", 2: axis}
+    outputs = ["state", *_names("new", config.num_decoder_layers)]
+    free |= {name: {0: "B", 2: "T"} for name in outputs[1:]}
+    return _Trace(module=StepGraph(net), inputs=inputs, outputs=outputs, free=free)
+
+
+def _names(kind: str, num_layers: int) -> Iterator[str]:
+    return (f"{kind}.{layer}.{part}" for layer in range(num_layers) for part in ("key", "value"))
+
+
+def _pairs(flat: Sequence[Tensor]) -> list[KeyValue]:
+    return [KeyValue(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def _tables(net: T5) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """The embedding and, where it is another, the output layer; their scales are 1."""
+    tables = {"tokens": net.shared.weight}
+    if not net.config.tie_word_embeddings:
+        tables["head"] = net.lm_head.weight
+    arrays = {name: weight.detach().cpu().float().numpy() for name, weight in tables.items()}
+    scales = {f"{name}.scale": np.ones(len(array), np.float32) for name, array in arrays.items()}
+    return arrays | scales

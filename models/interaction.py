@@ -1,0 +1,70 @@
+"""How each token of a document relates to the query, as numbers a net can use: the interaction features.
+
+They need the document's tokens and the query's, never a forward pass, so encoder states stay query-free (`indexed` mode)
+while the decoder still sees where the query's words are. Sentence values stand on every token of the sentence:
+
+0 BM25 of the sentence / best in the document     1 BM25 / (BM25 + 5)          2 is the best by BM25
+3 cosine of the sentence's vector with the query's 4 the same, 0..1 in the document
+5 1 / (1 + rank) by 0 + 4                          6 share of the query's stems it holds
+7 the token's idf if its stem is in the query      8 best cosine of the token with a query token
+9 is the sentence's marker
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdts.models.lexicon import Lexicon
+from qdts.models.runtimes.base import Floats, Ids
+
+NUM_FEATURES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceView:
+    """A sentence as the features see it: token ids, the stem of the word each token lies in, its stems, its BM25."""
+
+    ids: Ids
+    token_stems: tuple[str, ...]
+    bag: Counter[str]
+    bm25: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryView:
+    """A query as the features see it."""
+
+    ids: Ids
+    stems: frozenset[str]
+
+
+def sentence_features(query: QueryView, sentences: Sequence[SentenceView], lexicon: Lexicon) -> Floats:
+    """Columns 0 to 6 for each sentence: (N, 7)."""
+    bm25 = np.array([s.bm25 for s in sentences], np.float32)  # (N,)
+    cosine = lexicon.sentence_cosines(query.ids, [s.ids for s in sentences])  # (N,)
+    relative_bm25, relative_cosine = bm25 / max(1e-6, float(bm25.max())), _to_unit_range(cosine)
+    fused = relative_bm25 + relative_cosine
+    ranks = np.argsort(np.argsort(-fused, kind="stable"), kind="stable")
+    held = np.array([len(query.stems & s.bag.keys()) for s in sentences], np.float32) / max(1, len(query.stems))
+    best = (bm25 == bm25.max()) & (bm25 > 0)
+    columns = (relative_bm25, bm25 / (bm25 + 5), best, cosine, relative_cosine, 1 / (1 + ranks), held)
+    return np.stack([column.astype(np.float32) for column in columns], axis=1)
+
+
+def token_features(query: QueryView, sentence: SentenceView, lexicon: Lexicon) -> Floats:
+    """Columns 7 to 9 for a sentence's marker and its T tokens: (1 + T, 3)."""
+    features = np.zeros((1 + len(sentence.ids), 3), np.float32)
+    features[0, 2] = 1.0
+    matched = np.array([stem in query.stems for stem in sentence.token_stems], np.float32)
+    features[1:, 0] = matched * lexicon.idf[sentence.ids]
+    if len(query.ids) and len(sentence.ids):
+        cosines = lexicon.unit_vectors(sentence.ids) @ lexicon.unit_vectors(query.ids).T  # (T, Q)
+        features[1:, 1] = cosines.max(axis=1)
+    return features
+
+
+def _to_unit_range(values: Floats) -> Floats:
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / max(1e-6, high - low)

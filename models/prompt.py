@@ -1,0 +1,193 @@
+"""What the net gets to read for one request: encoder ids, interaction features, the decoder's prefix.
+
+encoder, joint    <q> query <t> title <doc> <s0> sentence <s1> sentence ... </s>
+encoder, indexed            <t> title <doc> <s0> sentence <s1> sentence ... </s>
+decoder           <pad> <q> query <hint> <s4> <s0> <s2> <doc>          then the summary: <s4> text [<s7> text] </s>
+
+The markers let one token choose a sentence; the hints name the best-ranked ones. Pure text work, safe in any thread.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from qdts.models.document import Document, Span
+from qdts.models.interaction import NUM_FEATURES, QueryView, SentenceView, sentence_features, token_features
+from qdts.models.lexicon import Lexicon
+from qdts.models.runtimes.base import Floats, Ids
+from qdts.models.text.bm25 import score_bags, sentence_bags
+from qdts.models.text.passages import select_passages
+from qdts.models.text.sentences import split_sentences
+from qdts.models.text.words import STOPWORDS, Word, content_stems, split_words
+from qdts.models.tokenizer import DOCUMENT, END, HINT, NUM_MARKERS, PAD, QUERY, TITLE, Pieces, Tokenizer, marker
+
+Mode = Literal["joint", "indexed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptConfig:
+    """Bounds, in tokens unless named otherwise."""
+
+    max_input_tokens: int = 512
+    max_query_tokens: int = 48
+    max_title_tokens: int = 24
+    max_sentence_tokens: int = 160
+    num_hints: int = 3
+    # A longer document is read up to here; `coverage` in the reply says so.
+    max_scanned_chars: int = 400_000
+    # The share of `max_input_tokens` that the passages-only rung reads.
+    passages_share: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.max_input_tokens < self.max_query_tokens + self.max_title_tokens + 64:
+            raise ValueError(f"max_input_tokens must leave 64 for the document, is {self.max_input_tokens}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSentence:
+    """One sentence the decoder may quote: its ids (T,), and the document's code points [starts, ends) (T,) of each."""
+
+    span: Span
+    ids: Ids
+    starts: Ids
+    ends: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """Everything one generation needs. `features` (S, F) lie beside `encoder_ids` (S,)."""
+
+    encoder_ids: Ids
+    features: Floats
+    prefix: Ids
+    sentences: tuple[SourceSentence, ...]
+    text: str
+    max_words: int
+    coverage: float
+
+
+class PromptBuilder:
+    """Builds prompts with one tokenizer and lexicon."""
+
+    def __init__(self, tokenizer: Tokenizer, lexicon: Lexicon, config: PromptConfig) -> None:
+        self._tokenizer = tokenizer
+        self._lexicon = lexicon
+        self._config = config
+
+    def build(
+        self, query: str, document: Document, *, max_words: int, mode: Mode = "joint", passages_only: bool = False
+    ) -> Prompt:
+        """Cut, score and select the document's sentences, then lay them out. Never fails on a non-blank document."""
+        text = document.text[: self._config.max_scanned_chars]
+        spans = split_sentences(text, document.language)
+        words = split_words(text)
+        bags = sentence_bags(words, spans)
+        scores = score_bags(content_stems(query), bags)
+        query_ids = self._tokenizer.encode(query)[: self._config.max_query_tokens]
+        title_ids = self._tokenizer.encode(document.title)[: self._config.max_title_tokens]
+        head = _head(query_ids if mode == "joint" else None, title_ids)
+        chosen = self._choose(spans, scores, room=self._room(len(head), passages_only=passages_only))
+        sources = self._sources(text, [spans[i] for i in chosen], room=self._config.max_input_tokens - len(head) - 1)
+        chosen = chosen[: len(sources)]
+        views = [
+            SentenceView(ids=source.ids, token_stems=_token_stems(source, words), bag=bags[i], bm25=scores[i])
+            for source, i in zip(sources, chosen, strict=True)
+        ]
+        query_view = _query_view(query, self._tokenizer)
+        by_sentence = sentence_features(query_view, views, self._lexicon)  # (N, 7)
+        return Prompt(
+            encoder_ids=_encoder_ids(head, sources),
+            features=self._features(len(head), query_view, views, by_sentence),
+            prefix=_prefix(query_ids, _best(by_sentence, self._config.num_hints)),
+            sentences=tuple(sources),
+            text=text,
+            max_words=max_words,
+            coverage=_coverage(document.text, spans, sources),
+        )
+
+    def _room(self, head_len: int, *, passages_only: bool) -> int:
+        room = self._config.max_input_tokens - head_len - 1
+        return int(room * self._config.passages_share) if passages_only else room
+
+    def _choose(self, spans: Sequence[Span], scores: Sequence[float], *, room: int) -> list[int]:
+        return select_passages(spans, scores, max_tokens=room, max_sentences=NUM_MARKERS)
+
+    def _sources(self, text: str, spans: Sequence[Span], *, room: int) -> list[SourceSentence]:
+        """Tokenised sentences; the estimate that chose them can be short, so what does not fit is left off the end."""
+        sources: list[SourceSentence] = []
+        for span, pieces in zip(spans, self._tokenizer.encode_pieces([s.of(text) for s in spans]), strict=True):
+            allowed = min(self._config.max_sentence_tokens, room - 1)
+            if len(pieces.ids) > allowed and sources:
+                allowed = min(allowed, self._config.max_sentence_tokens)
+            if allowed < 1 or (len(pieces.ids) > room - 1 and sources):
+                break
+            sources.append(_source(span, pieces, allowed))
+            room -= 1 + len(sources[-1].ids)
+        return sources
+
+    def _features(
+        self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats
+    ) -> Floats:
+        blocks = [np.zeros((head_len, NUM_FEATURES), np.float32)]
+        for view, row in zip(views, by_sentence, strict=True):
+            by_token = token_features(query, view, self._lexicon)  # (1 + T, 3)
+            blocks.append(np.concatenate([np.tile(row, (len(by_token), 1)), by_token], axis=1))
+        blocks.append(np.zeros((1, NUM_FEATURES), np.float32))
+        return np.concatenate(blocks)  # (S, F)
+
+
+def _query_view(query: str, tokenizer: Tokenizer) -> QueryView:
+    content = " ".join(word for word in query.split() if word.strip("?!.,;:\"'").casefold() not in STOPWORDS) or query
+    return QueryView(ids=tokenizer.encode(content)[:48], stems=frozenset(content_stems(query)))
+
+
+def _head(query_ids: Ids | None, title_ids: Ids) -> list[int]:
+    head = [QUERY, *query_ids.tolist()] if query_ids is not None else []
+    head += [TITLE, *title_ids.tolist()] if len(title_ids) else []
+    return [*head, DOCUMENT]
+
+
+def _encoder_ids(head: list[int], sources: Sequence[SourceSentence]) -> Ids:
+    ids = list(head)
+    for index, source in enumerate(sources):
+        ids += [marker(index), *source.ids.tolist()]
+    return np.array([*ids, END], np.int64)
+
+
+def _prefix(query_ids: Ids, hints: Sequence[int]) -> Ids:
+    return np.array([PAD, QUERY, *query_ids.tolist(), HINT, *(marker(i) for i in hints), DOCUMENT], np.int64)
+
+
+def _best(by_sentence: Floats, num_hints: int) -> list[int]:
+    """Sentences in the order of column 5, the reciprocal rank."""
+    return np.argsort(-by_sentence[:, 5], kind="stable")[:num_hints].tolist()
+
+
+def _source(span: Span, pieces: Pieces, allowed: int) -> SourceSentence:
+    return SourceSentence(
+        span=span,
+        ids=pieces.ids[:allowed],
+        starts=pieces.starts[:allowed] + span.start,
+        ends=pieces.ends[:allowed] + span.start,
+    )
+
+
+def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ...]:
+    """For each token the stem of the word it ends in, "" for punctuation."""
+    starts = [word.start for word in words]
+    found = (bisect_right(starts, int(end) - 1) - 1 for end in source.ends)
+    return tuple(
+        words[i].stem if i >= 0 and words[i].end >= end else "" for i, end in zip(found, source.ends.tolist(), strict=True)
+    )
+
+
+def _coverage(text: str, spans: Sequence[Span], sources: Sequence[SourceSentence]) -> float:
+    """The share of the document's sentences, in code points, that stands in the encoder's input."""
+    read = sum(int(source.ends[-1]) - source.span.start for source in sources if len(source.ids))
+    scanned = sum(len(span) for span in spans)
+    unscanned = len(text) - (spans[-1].end if spans else 0)
+    total = scanned + max(0, len(text.rstrip()) - len(text) + unscanned)
+    return min(1.0, read / max(1, total))

@@ -1,0 +1,31 @@
+"""What executes a forward pass, behind one protocol. Nothing heavy is imported before it is asked for.
+
+base.py          the protocol: Runtime, Batch, States
+config.py        RuntimeConfig
+eager.py         torch, the oracle
+onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
+batching.py      padding and the greedy choice, shared
+environment.py   is the installed ONNX Runtime intact?
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, cast
+
+from qdts.errors import Unsupported
+from qdts.models.runtimes.base import Runtime
+from qdts.models.runtimes.config import RuntimeConfig
+
+_CLASSES = {
+    "eager": ("qdts.models.runtimes.eager", "EagerRuntime"),
+    "onnx": ("qdts.models.runtimes.onnx_runtime", "OnnxRuntime"),
+}
+
+
+def load_runtime(name: str, directory: Path, config: RuntimeConfig) -> Runtime:
+    """The runtime of that name on a model directory, which the caller has verified (models/manifest.py)."""
+    if name not in _CLASSES:
+        raise Unsupported(f"runtime {name!r} is unknown; known: {', '.join(_CLASSES)}")
+    module, attribute = _CLASSES[name]
+    factory = cast(Any, getattr(importlib.import_module(module), attribute))
+    return cast(Runtime, factory.load(directory, config))

@@ -1,0 +1,134 @@
+"""Three ONNX graphs and a table: encoder, start, step, and the vocabulary's embedding. No torch.
+
+Documents pass the encoder one by one: they differ in length, and two cores gain nothing from a padded batch;
+so what a document's states are never depends on its neighbours, at any precision.
+Shapes: B batch · S document tokens · P cached slots · T tokens of this step · H heads · D head dim · C hidden.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
+from qdts.models.runtimes.batching import Mask, choose, length_mask, pad_floats
+from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.runtimes.embedding import Embedding
+from qdts.models.runtimes.environment import check_onnxruntime
+from qdts.models.runtimes.slots import SlotCache
+
+check_onnxruntime()  # before the import below meets a broken installation
+
+from qdts.models.runtimes.graph import Array, Graph, num_threads  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """What the decoder reads of some rows: mask (B, S), and per layer keys and values (B, H, S, D)."""
+
+    mask: Mask
+    arrays: list[Floats]
+
+    def select(self, rows: Ids) -> "_Documents":
+        """Some rows, cut to the longest document among them; without a copy where those are all."""
+        if len(rows) == len(self.mask):
+            return self
+        longest = int(self.mask[rows].sum(-1).max())
+        arrays = [np.ascontiguousarray(array[rows, :, :longest]) for array in self.arrays]
+        return _Documents(np.ascontiguousarray(self.mask[rows, :longest]), arrays)
+
+
+class OnnxBatch:
+    """Sequences in flight. Finished rows are left out of the computation."""
+
+    def __init__(self, documents: _Documents, cache: SlotCache) -> None:
+        self.cache = cache
+        self._all = documents
+        self._active = (np.arange(len(documents.mask)), documents)
+
+    @property
+    def lengths(self) -> Ids:
+        """(B,) tokens held in the decoder's cache per sequence."""
+        return self.cache.lengths
+
+    def documents(self, rows: Ids) -> _Documents:
+        """What the decoder reads of these rows; the last answer is kept, rows change seldom."""
+        if not np.array_equal(rows, self._active[0]):
+            self._active = (rows, self._all.select(rows))
+        return self._active[1]
+
+
+class OnnxRuntime:
+    """See `runtimes.base.Runtime`."""
+
+    def __init__(self, graphs: Path, config: RuntimeConfig) -> None:
+        self._config = config
+        self._embedding = Embedding.load(graphs)
+        self._encoder = Graph(graphs / "encoder.onnx", config)
+        self._start = Graph(graphs / "start.onnx", config)
+        self._step = Graph(graphs / "step.onnx", config)
+        # step: embedded, lengths, mask, then the document's arrays, then the cache's.
+        self._num_arrays = (len(self._step.names) - 3) // 2
+        _, self._num_heads, _, self._head_dim = cast(list[int], self._step.shape(self._step.names[-1]))
+
+    @classmethod
+    def load(cls, directory: Path, config: RuntimeConfig) -> Self:
+        """The graphs of a model directory at the precision asked for."""
+        return cls(directory / "onnx" / config.precision, config)
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What this runtime is."""
+        device = "cuda:0" if self._config.providers[0] == "CUDAExecutionProvider" else "cpu"
+        threads = num_threads(self._config)
+        return RuntimeInfo(name="onnx", precision=self._config.precision, device=device, num_threads=threads)
+
+    def encode(self, documents: Sequence[Ids]) -> list[States]:
+        """Ids (S_i,) per document -> states (S_i, C) per document."""
+        return [States(hidden=self._encode(document)) for document in documents]
+
+    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> OnnxBatch:
+        """Add the projected features, project the document's keys and values; nothing decoded yet."""
+        rows = [self._project(*row) for row in zip(states, features, strict=True)]
+        arrays = [pad_floats(layer, axis=1) for layer in zip(*rows, strict=True)]
+        mask = length_mask([len(row.hidden) for row in states])
+        cache = SlotCache(self._num_arrays, len(rows), self._num_heads, self._head_dim)
+        return OnnxBatch(_Documents(mask, arrays), cache)
+
+    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+        """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
+        chosen = np.zeros(tokens.shape, np.int64)
+        rows = np.flatnonzero(counts)
+        if len(rows):
+            width = int(counts.max())
+            hidden = self._extend(cast(OnnxBatch, batch), rows, tokens[rows, :width], counts[rows])
+            permitted = None if allowed is None else [allowed[row] for row in rows]
+            chosen[rows, :width] = choose(self._embedding.head, hidden, counts[rows], permitted)
+        return chosen
+
+    def keep(self, batch: Batch, lengths: Ids) -> None:
+        """Forget what lies past lengths (B,)."""
+        cast(OnnxBatch, batch).cache.keep(lengths)
+
+    def _encode(self, document: Ids) -> Floats:
+        mask = np.ones((1, len(document)), np.bool_)
+        return self._encoder.run(self._embedding.tokens.lookup(document[None]), mask)[0][0]
+
+    def _project(self, states: States, features: Floats | None) -> list[Floats]:
+        """Per layer keys and values (H, S, D) of one document."""
+        inputs: list[Array] = [states.hidden[None]]
+        if len(self._start.names) > 1:  # a network with interaction features: hidden, features, present
+            width = cast(int, self._start.shape("features")[2])
+            given = np.zeros((len(states.hidden), width), np.float32) if features is None else features
+            inputs += [given[None], np.array([features is not None])]
+        return [array[0] for array in self._start.run(*inputs)]
+
+    def _extend(self, batch: OnnxBatch, rows: Ids, tokens: Ids, counts: Ids) -> Floats:
+        """Decoder states (len(rows), T, C) after each new token, whose keys and values join the cache."""
+        documents, cache = batch.documents(rows), batch.cache
+        fixed = (self._embedding.tokens.lookup(tokens), cache.lengths[rows], documents.mask)
+        hidden, *new = self._step.run(*fixed, *documents.arrays, *cache.select(rows))
+        cache.append(rows, new, counts)
+        return hidden

@@ -1,0 +1,48 @@
+"""The decoder's keys and values of a batch, in numpy, in slots that rows fill at their own pace.
+
+Shapes: B batch · H heads · P slots · T tokens of a step · D head dim.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qdts.models.runtimes.base import Floats, Ids
+
+# Slots are added by this many: graphs see few shapes, and what a row does not use is masked.
+_CHUNK = 32
+
+
+class SlotCache:
+    """Arrays (B, H, P, D), one per layer for keys and one for values; row b holds lengths[b] <= P tokens."""
+
+    def __init__(self, num_arrays: int, num_rows: int, num_heads: int, head_dim: int) -> None:
+        shape = (num_rows, num_heads, _CHUNK, head_dim)
+        self.arrays = [np.zeros(shape, np.float32) for _ in range(num_arrays)]
+        self.lengths: Ids = np.zeros(num_rows, np.int64)
+
+    def select(self, rows: Ids) -> list[Floats]:
+        """The arrays of some rows; without a copy where those are all."""
+        if len(rows) == len(self.lengths):
+            return self.arrays
+        return [array[rows] for array in self.arrays]
+
+    def append(self, rows: Ids, new: Sequence[Floats], counts: Ids) -> None:
+        """Write the first counts[i] of T new slots (len(rows), H, T, D) behind what row rows[i] holds."""
+        self._reserve(int((self.lengths[rows] + counts).max()))
+        for array, fresh in zip(self.arrays, new, strict=True):
+            for index, (row, count) in enumerate(zip(rows, counts, strict=True)):
+                start = self.lengths[row]
+                array[row, :, start : start + count] = fresh[index, :, :count]
+        self.lengths[rows] += counts
+
+    def keep(self, lengths: Ids) -> None:
+        """Forget what lies past lengths (B,)."""
+        assert (lengths <= self.lengths).all(), "keep cuts back, it cannot extend"
+        self.lengths = lengths.astype(np.int64)
+
+    def _reserve(self, needed: int) -> None:
+        missing = needed - self.arrays[0].shape[2]
+        if missing > 0:
+            more = -(-missing // _CHUNK) * _CHUNK
+            self.arrays = [np.pad(array, ((0, 0), (0, 0), (0, more), (0, 0))) for array in self.arrays]

@@ -1,0 +1,149 @@
+"""The generative model from end to end: a query and a document in, a summary with its sources out.
+
+Blocking, and but for `prepare` not thread-safe: one thread owns it. Knows nothing of requests or deadlines; its user
+calls `step` and cancels between steps.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+from qdts.models.copy_source import copy_sentences, piece_span
+from qdts.models.decoding.copying import CopyState, Piece
+from qdts.models.decoding.greedy import GreedyDecoder
+from qdts.models.document import Document, Summary, SummarySentence
+from qdts.models.lexicon import Lexicon
+from qdts.models.manifest import verify
+from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
+from qdts.models.runtimes import load_runtime
+from qdts.models.runtimes.base import Runtime, RuntimeInfo
+from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.text.extractive import quote
+from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS, Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummarizerConfig:
+    """How a model is run. `max_draft` 0 writes token by token: same text, more steps."""
+
+    runtime: Literal["onnx", "eager"] = "onnx"
+    execution: RuntimeConfig = field(default_factory=RuntimeConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    max_output_tokens: int = 160
+    max_draft: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_output_tokens <= 512:
+            raise ValueError(f"max_output_tokens must lie in [1, 512], is {self.max_output_tokens}")
+        if not 0 <= self.max_draft <= 128:
+            raise ValueError(f"max_draft must lie in [0, 128], is {self.max_draft}")
+
+
+class Summarizer:
+    """A model directory, loaded."""
+
+    def __init__(self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig) -> None:
+        self.version = version
+        self._builder = builder
+        self._runtime = runtime
+        self._config = config
+
+    @classmethod
+    def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
+        """Verify the directory against its manifest, then load it. Raises WeightsError where it is refused."""
+        config = config or SummarizerConfig()
+        manifest = verify(path)
+        builder = PromptBuilder(
+            Tokenizer.load(path / "tokenizer.json"), Lexicon.load(path / "lexicon.safetensors"), config.prompt
+        )
+        runtime = load_runtime(config.runtime, path, config.execution)
+        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config)
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What executes the model."""
+        return self._runtime.info
+
+    def prepare(
+        self, query: str, document: Document, *, max_words: int, mode: Mode = "joint", passages_only: bool = False
+    ) -> Prompt:
+        """Text work: choose passages, tokenise, compute features. May run in any thread."""
+        return self._builder.build(query, document, max_words=max_words, mode=mode, passages_only=passages_only)
+
+    def start(self, prompts: Sequence[Prompt]) -> "Generation":
+        """Encode the documents and open one sequence each."""
+        return Generation(self._runtime, prompts, self._config)
+
+
+class Generation:
+    """Summaries being written, one per prompt: `while g.active: g.step()`."""
+
+    def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], config: SummarizerConfig) -> None:
+        started = time.monotonic()
+        self._prompts = prompts
+        self._states = [_copy_state(prompt) for prompt in prompts]
+        encoded = runtime.encode([prompt.encoder_ids for prompt in prompts])
+        batch = runtime.start(encoded, [prompt.features for prompt in prompts])
+        self._decoder = GreedyDecoder(
+            runtime,
+            batch,
+            [prompt.prefix for prompt in prompts],
+            self._states,
+            max_tokens=config.max_output_tokens,
+            max_draft=config.max_draft,
+        )
+        self.encode_ms = 1000 * (time.monotonic() - started)
+        self.decode_ms = 0.0
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """Indices of the unfinished ones."""
+        return self._decoder.active
+
+    @property
+    def num_steps(self) -> int:
+        """Forward passes of the decoder so far."""
+        return self._decoder.num_steps
+
+    def step(self) -> None:
+        """One model step for all active ones."""
+        started = time.monotonic()
+        self._decoder.step()
+        self.decode_ms += 1000 * (time.monotonic() - started)
+
+    def cancel(self, index: int) -> None:
+        """Spend nothing on this one any more."""
+        self._decoder.cancel(index)
+
+    def text(self, index: int) -> str:
+        """What is written so far."""
+        return " ".join(sentence.text for sentence in self._sentences(index))
+
+    def summary(self, index: int) -> Summary:
+        """The summary as it stands; final once the index is no longer active."""
+        prompt = self._prompts[index]
+        return Summary(
+            sentences=self._sentences(index),
+            coverage=prompt.coverage,
+            num_input_tokens=len(prompt.encoder_ids) + len(prompt.prefix),
+            num_output_tokens=len(self._decoder.rows[index].tokens),
+            num_steps=self._decoder.num_steps,
+        )
+
+    def _sentences(self, index: int) -> tuple[SummarySentence, ...]:
+        prompt, pieces = self._prompts[index], self._states[index].pieces
+        return tuple(_sentence(piece, prompt) for piece in pieces)
+
+
+def _copy_state(prompt: Prompt) -> CopyState:
+    sentences = copy_sentences(prompt.sentences, prompt.text)
+    hints = prompt.prefix[(prompt.prefix >= FIRST_MARKER) & (prompt.prefix < FIRST_MARKER + NUM_MARKERS)]
+    guess = int(hints[0]) - FIRST_MARKER if len(hints) else None
+    return CopyState(sentences, END, prompt.max_words, guess)
+
+
+def _sentence(piece: Piece, prompt: Prompt) -> SummarySentence:
+    span = piece_span(piece, prompt.sentences)
+    return SummarySentence(text=quote(span, prompt.text), source=span)

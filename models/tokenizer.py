@@ -1,0 +1,79 @@
+"""Byte-level BPE: text to ids and back, with the code points each id stands for. Knows nothing of prompts.
+
+Every piece is encoded as if a space stood before it, so a word has the same ids at the head of a sentence as inside one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import tokenizers
+
+from qdts.errors import WeightsCorrupt
+from qdts.models.runtimes.base import Ids
+
+PAD, END, UNKNOWN, QUERY, TITLE, DOCUMENT, HINT = range(7)
+FIRST_MARKER = 8
+NUM_MARKERS = 64
+SPECIAL_TOKENS = (
+    *("<pad>", "</s>", "<unk>", "<q>", "<t>", "<doc>", "<hint>", "<reserved>"),
+    *(f"<s{i}>" for i in range(NUM_MARKERS)),
+)
+
+
+def marker(index: int) -> int:
+    """The id that stands before sentence `index` of the encoder's input."""
+    assert 0 <= index < NUM_MARKERS
+    return FIRST_MARKER + index
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Ids (T,) of one text and the half-open code points [starts, ends) (T,) each stands for."""
+
+    ids: Ids
+    starts: Ids
+    ends: Ids
+
+
+class Tokenizer:
+    """A tokenizer.json with qdts's special tokens in their fixed places."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self._backend = backend
+        # Without this a document could write "<s3>" and so forge a marker.
+        backend.encode_special_tokens = True
+        for index, token in enumerate(SPECIAL_TOKENS):
+            if backend.token_to_id(token) != index:
+                raise WeightsCorrupt(f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}")
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Read a tokenizer.json."""
+        return cls(tokenizers.Tokenizer.from_file(str(path)))
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids run from 0 to vocab_size - 1."""
+        return self._backend.get_vocab_size()
+
+    def encode(self, text: str) -> Ids:
+        """Ids (T,) of `text`; special tokens written out in it are plain text."""
+        return self.encode_pieces([text])[0].ids
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """Ids and places of each text on its own."""
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [_pieces(encoding) for encoding in encodings]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens left out."""
+        return self._backend.decode([int(i) for i in ids], skip_special_tokens=True).strip()
+
+
+def _pieces(encoding: tokenizers.Encoding) -> Pieces:
+    offsets = cast("list[tuple[int, int]]", encoding.offsets)
+    places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    return Pieces(ids=np.array(encoding.ids, dtype=np.int64), starts=places[:, 0], ends=places[:, 1])

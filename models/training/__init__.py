@@ -1,0 +1,1 @@
+"""Data, training loop, checkpoints. Needs the [train] extra (torch)."""

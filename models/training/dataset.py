@@ -1,0 +1,154 @@
+"""Examples on disk and in batches. Arrays are memory-mapped: a data set may be larger than the memory.
+
+On disk a data set is a directory: for each ragged column `NAME.npy` (all rows on end) and `NAME_len.npy`, and `head.npy`.
+Shapes: B batch · S encoder tokens · T decoder tokens · F features.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS
+from qdts.models.training.config import TrainConfig
+from qdts.models.training.examples import Example
+
+_COLUMNS = ("enc", "feat", "prefix", "target")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainBatch:
+    """Padded arrays: ids (B, S), mask (B, S), features (B, S, F), tokens (B, T), labels (B, T), weights (B, T)."""
+
+    ids: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.bool_]
+    features: npt.NDArray[np.float32]
+    tokens: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+
+
+def write_examples(examples: Iterable[Example], directory: Path) -> int:
+    """Write a data set; returns the number of rows."""
+    rows = list(examples)
+    columns = {
+        "enc": [row.encoder_ids for row in rows],
+        "feat": [row.features for row in rows],
+        "prefix": [row.prefix for row in rows],
+        "target": [row.target for row in rows],
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, arrays in columns.items():
+        np.save(directory / f"{name}.npy", np.concatenate(arrays))
+        np.save(directory / f"{name}_len.npy", np.array([len(a) for a in arrays]))
+    np.save(directory / "head.npy", np.array([row.head_len for row in rows]))
+    return len(rows)
+
+
+class ExampleSet:
+    """One data set, read through the page cache."""
+
+    def __init__(self, directory: Path) -> None:
+        self._data = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in _COLUMNS}
+        lengths = {name: np.load(directory / f"{name}_len.npy") for name in _COLUMNS}
+        self._starts = {name: np.concatenate([[0], np.cumsum(length)]) for name, length in lengths.items()}
+        self._head = np.load(directory / "head.npy")
+        self.encoder_lens: npt.NDArray[np.int64] = lengths["enc"]
+
+    def __len__(self) -> int:
+        return len(self._head)
+
+    def __getitem__(self, index: int) -> Example:
+        columns: dict[str, npt.NDArray[Any]] = {
+            name: self._data[name][self._starts[name][index] : self._starts[name][index + 1]] for name in _COLUMNS
+        }
+        return Example(
+            encoder_ids=columns["enc"],
+            features=columns["feat"],
+            head_len=int(self._head[index]),
+            prefix=columns["prefix"],
+            target=columns["target"],
+        )
+
+
+def batches(sets: Sequence[ExampleSet], config: TrainConfig) -> Iterator[TrainBatch]:
+    """An endless, seeded stream of batches of at most `tokens_per_batch` padded encoder tokens each."""
+    rng = np.random.default_rng(config.seed)
+    while True:
+        order = _epoch(sets, config.shares, rng)
+        for group in _length_groups(order, sets, config.tokens_per_batch, rng):
+            examples = [sets[which][row] for which, row in group]
+            yield collate(examples, config, rng)
+
+
+def _epoch(sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(N, 2) of set and row: each set read `share` times, shuffled."""
+    parts: list[npt.NDArray[np.int64]] = []
+    for which, (data, share) in enumerate(zip(sets, shares, strict=True)):
+        rows = np.concatenate([rng.permutation(len(data)) for _ in range(int(np.ceil(share)))])[: int(share * len(data))]
+        parts.append(np.stack([np.full(len(rows), which), rows], axis=1))
+    return rng.permutation(np.concatenate(parts))
+
+
+def _length_groups(
+    order: npt.NDArray[np.int64], sets: Sequence[ExampleSet], budget: int, rng: np.random.Generator
+) -> Iterator[list[tuple[int, int]]]:
+    """Groups of rows of like length, sorted inside windows of rows so that the order stays random."""
+    window = 2048
+    for first in range(0, len(order), window):
+        rows = [(int(which), int(row)) for which, row in order[first : first + window]]
+        rows.sort(key=lambda pair: int(sets[pair[0]].encoder_lens[pair[1]]))
+        groups: list[list[tuple[int, int]]] = [[]]
+        for pair in rows:
+            longest = int(sets[pair[0]].encoder_lens[pair[1]])
+            if groups[-1] and (len(groups[-1]) + 1) * longest > budget:
+                groups.append([])
+            groups[-1].append(pair)
+        for index in rng.permutation(len(groups)):
+            yield groups[index]
+
+
+def collate(examples: Sequence[Example], config: TrainConfig, rng: np.random.Generator) -> TrainBatch:
+    """Pad examples to one batch; chance decides which lose the query from their encoder input."""
+    cuts = [row.head_len if rng.random() < config.indexed_share else 0 for row in examples]
+    decoder = [np.concatenate([row.prefix, row.target]).astype(np.int64) for row in examples]
+    features = [row.features[cut:] for row, cut in zip(examples, cuts, strict=True)]
+    ids = _pad([row.encoder_ids[cut:] for row, cut in zip(examples, cuts, strict=True)])
+    lengths = np.array([len(f) for f in features])
+    padded = np.zeros((*ids.shape, features[0].shape[1]), np.float32)
+    for index, block in enumerate(features):
+        padded[index, : len(block)] = block
+    return TrainBatch(
+        ids=ids,
+        mask=np.arange(ids.shape[1]) < lengths[:, None],
+        features=padded,
+        tokens=_pad([row[:-1] for row in decoder]),
+        labels=_pad([row[1:] for row in decoder]),
+        weights=_pad_weights([_weights(row, config, rng) for row in examples]),
+    )
+
+
+def _weights(row: Example, config: TrainConfig, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Loss weight of each label: nothing for the prefix, then by what the token decides."""
+    target = row.target.astype(np.int64)
+    weights = (rng.random(len(target)) < config.copied_share).astype(np.float32) * config.copied_weight
+    weights[(target >= FIRST_MARKER) & (target < FIRST_MARKER + NUM_MARKERS)] = config.marker_weight
+    weights[target == END] = config.end_weight
+    return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights])
+
+
+def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    padded = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded
+
+
+def _pad_weights(rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    padded = np.zeros((len(rows), max(len(row) for row in rows)), np.float32)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded

@@ -1,0 +1,139 @@
+"""cache -> single flight -> ladder: how one request gets its reply. Knows nothing of gRPC.
+
+Identical requests in flight share one piece of work. It runs under the deadline of the caller that started
+it; one that joins with less time leaves earlier, by a cheaper rung, and one with more time starts again if
+the shared reply was cut short by the first one's hurry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from qdts.errors import DeadlineExceeded
+from qdts.service.cache import CacheKeys, Entry, ReplyCache
+from qdts.service.deadline import Deadline
+from qdts.service.extraction import EXTRACTIVE_VERSION
+from qdts.service.ladder import Ladder, OnText
+from qdts.service.metrics import Metrics
+from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, Rung
+from qdts.service.request import CachePolicy, Request
+from qdts.service.single_flight import SingleFlight
+
+# A shared reply that was cut short is good enough for callers with no more time than this beyond its maker's.
+HURRY_S = 0.010
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """A reply and the deadline it was made under."""
+
+    reply: Reply
+    deadline: Deadline
+
+    @property
+    def was_cut_short(self) -> bool:
+        return not TIME_REASONS.isdisjoint(self.reply.reasons)
+
+
+class Answerer:
+    """Answers requests until they are no longer sent."""
+
+    def __init__(
+        self, *, ladder: Ladder, cache: ReplyCache | None, keys: CacheKeys, metrics: Metrics
+    ) -> None:
+        self._ladder = ladder
+        self._cache = cache
+        self._keys = keys
+        self._metrics = metrics
+        self._flights: SingleFlight[_Shared] = SingleFlight()
+
+    @property
+    def ladder(self) -> Ladder:
+        """What makes the replies."""
+        return self._ladder
+
+    async def answer(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
+        """The reply, never later than the deadline; on_text gets the text so far as it is written."""
+        is_met = False
+        try:
+            if deadline.expired:
+                raise DeadlineExceeded("the deadline passed before the request was read")
+            reply = self._admit_lack(request, await self._answer(request, deadline, on_text))
+            is_met = not deadline.expired
+        finally:
+            self._metrics.observe_slo(is_met=is_met)
+        self._metrics.observe_reply(reply)
+        return reply
+
+    async def _answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
+        if self._cache is None or request.cache_policy is CachePolicy.BYPASS:
+            return await self._ladder.climb(request, deadline, on_text)
+        key = self._keys.key(request, method=self._method(request))
+        entry = None
+        if request.cache_policy is not CachePolicy.REFRESH:
+            entry = await self._cache.get(key)
+        if entry is not None and entry.is_fresh:
+            return entry.reply.from_cache(stale=False)
+        reply = await self._share(key, request, deadline, on_text)
+        return _prefer_stale(entry, reply, request)
+
+    def _admit_lack(self, request: Request, reply: Reply) -> Reply:
+        """Without a model, whoever asked for it gets what others get, and is told."""
+        if self._ladder.generator is not None or not self._ladder.wants_model(request):
+            return reply
+        return replace(reply, reasons=(DegradeReason.NO_MODEL, *reply.reasons))
+
+    def _method(self, request: Request) -> str:
+        generator = self._ladder.generator
+        if generator is None or not self._ladder.wants_model(request):
+            return EXTRACTIVE_VERSION
+        return generator.summarizer.version
+
+    async def _share(self, key: bytes, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
+        """The reply of the flight under `key`: one's own, or another's that was not in more of a hurry."""
+        while True:
+            is_leader = key not in self._flights
+            try:
+                shared = await self._flights.join(
+                    key,
+                    lambda tell: self._make(key, request, deadline, tell),
+                    timeout_s=self._patience_s(request, deadline, is_leader=is_leader),
+                    listener=on_text,
+                )
+            except TimeoutError:
+                reasons = (DegradeReason.DEADLINE_MISSED,)
+                return await self._ladder.climb_from(Rung.EXTRACTIVE, request, deadline, reasons)
+            except DeadlineExceeded:
+                if is_leader or deadline.expired:
+                    raise
+                continue
+            if is_leader:
+                return shared.reply
+            if not (shared.was_cut_short and shared.deadline.at + HURRY_S < deadline.at):
+                return replace(shared.reply, cache_status=CacheStatus.SHARED)
+
+    def _patience_s(self, request: Request, deadline: Deadline, *, is_leader: bool) -> float:
+        """How long to wait for a flight: its leader's ladder keeps the leader's deadline by itself."""
+        return (
+            deadline.remaining_s if is_leader else self._ladder.model_deadline(request, deadline).remaining_s
+        )
+
+    async def _make(
+        self, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]
+    ) -> _Shared:
+        is_refresh = request.cache_policy is CachePolicy.REFRESH
+        reply = replace(
+            await self._ladder.climb(request, deadline, tell),
+            cache_status=CacheStatus.BYPASS if is_refresh else CacheStatus.MISS,
+        )
+        if self._cache is not None and not reply.reasons:
+            await self._cache.put(key, reply)
+        return _Shared(reply=reply, deadline=deadline)
+
+
+def _prefer_stale(entry: Entry | None, reply: Reply, request: Request) -> Reply:
+    """A reply past its time is better than one made without the model for want of time or capacity."""
+    if entry is None or request.cache_policy is not CachePolicy.DEFAULT:
+        return reply
+    if not reply.reasons or reply.rung < Rung.STALE:
+        return reply
+    return replace(entry.reply.from_cache(stale=True), reasons=reply.reasons)

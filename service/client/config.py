@@ -1,0 +1,79 @@
+"""Where the server is, how to reach it and how long to wait. Opens nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from qdts import __version__
+from qdts.errors import ConfigError
+from qdts.service.client.retry import RetryPolicy
+
+MAX_TIMEOUT_S = 3600.0
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Files in PEM form; no CA file means the system's, key and chain are for mutual TLS."""
+
+    ca_file: Path | None = None
+    key_file: Path | None = None
+    chain_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.key_file is None) != (self.chain_file is None):
+            raise ConfigError("tls.key_file and tls.chain_file go together: one of them is missing")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What a secure channel is opened with."""
+        return grpc.ssl_channel_credentials(_read(self.ca_file), _read(self.key_file), _read(self.chain_file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """`timeout_s` holds for every call that names none; `token` is sent as a bearer token, over TLS only."""
+
+    timeout_s: float = 1.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    tls: Tls | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_timeout(self.timeout_s)
+        if self.token is not None and self.tls is None:
+            raise ConfigError("token: needs tls, a token is not sent in the clear")
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with every call."""
+        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+
+
+def check_timeout(timeout_s: float) -> float:
+    """`timeout_s` itself, if it is one."""
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise ConfigError(f"timeout_s: {timeout_s} is not in (0, {MAX_TIMEOUT_S:g}]")
+    return timeout_s
+
+
+def channel_options() -> Sequence[tuple[str, str | int]]:
+    """Retries are ours alone; a server that comes back is found within a fraction of a second."""
+    return (
+        ("grpc.enable_retries", 0),
+        ("grpc.primary_user_agent", f"qdts-python/{__version__}"),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    )
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise ConfigError(f"tls: cannot read {path}: {fault.strerror}") from fault

@@ -1,0 +1,23 @@
+"""The subcommands of `qdts`, one module each: `add` declares its flags, `run` does it.
+
+serve.py       a gRPC server
+summarize.py   one document            batch.py   many, from JSONL to JSONL; rows.py: one line of it
+evaluate.py    scores and plots        train.py   train a model
+model.py       what a model directory is, and whether its files are the ones released
+backend.py     who answers `summarize` and `batch`: a server, or this process
+"""
+
+from typing import Any, Protocol
+
+from qdts.service.commands import batch, evaluate, model, serve, summarize, train
+
+
+class Command(Protocol):
+    """What every module here offers."""
+
+    def add(self, subparsers: Any) -> None:
+        """Declare the subcommand, its flags and what runs it."""
+        ...
+
+
+COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train)

@@ -1,0 +1,74 @@
+"""JSON log lines on standard error. Never any text of requests: faults are logged as type and frames.
+
+An exception's message may quote what it choked on, so it stays out, and so do the source lines of a
+traceback.
+"""
+
+import contextlib
+import logging
+import sys
+import traceback
+from contextlib import AbstractContextManager
+from typing import cast
+
+import structlog
+
+
+class _StandardError:
+    """Writes lines to whatever standard error is now. A log that cannot be written must not fail a call."""
+
+    def __init__(self, *args: object) -> None:
+        del args
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = msg
+
+
+def configure(level: str) -> None:
+    """One JSON object per line, with time and level, from `level` up."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_StandardError,
+        cache_logger_on_first_use=False,
+    )
+    # gRPC's own logger quotes exceptions of handlers; ours reports them without their text.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
+
+
+def info(event: str, **fields: object) -> None:
+    """Log something that happened."""
+    _logger().info(event, **fields)
+
+
+def warning(event: str, **fields: object) -> None:
+    """Log something that someone should look at."""
+    _logger().warning(event, **fields)
+
+
+def fault(event: str, error: BaseException, **fields: object) -> None:
+    """Log an error of ours: where it was raised, not what it says."""
+    _logger().error(event, error=type(error).__name__, frames=frames(error), **fields)
+
+
+def frames(error: BaseException) -> list[str]:
+    """ "file:line function" from the outermost frame to the one that raised."""
+    return [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+
+
+def with_request(request_id: str) -> AbstractContextManager[None]:
+    """A context manager: lines logged within carry the request's id."""
+    return structlog.contextvars.bound_contextvars(request_id=request_id)
+
+
+def _logger() -> structlog.typing.FilteringBoundLogger:
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger())

@@ -1,0 +1,203 @@
+"""Composition root: the only place that names concrete classes, builds everything, wires it and runs it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import qdts.models
+from qdts.errors import ConfigError, Draining, Unsupported, WeightsError, WeightsMissing
+from qdts.models.document import Document
+from qdts.service import logs
+from qdts.service.answering import Answerer
+from qdts.service.cache import CacheKeys, LruCache
+from qdts.service.config import EngineConfig, ServerConfig
+from qdts.service.deadline import Deadline
+from qdts.service.engine import Engine, Summarizer
+from qdts.service.extraction import TextThreads
+from qdts.service.health import Health, State
+from qdts.service.interceptors import CallInterceptor
+from qdts.service.ladder import Generator, Ladder
+from qdts.service.metrics import Metrics, MetricsEndpoint
+from qdts.service.reply import DegradeReason
+from qdts.service.request import Request, Tier
+from qdts.service.server import GrpcServer
+from qdts.service.servicer import SummarizationServicer
+
+NO_MODEL = "none"
+WARM_UP_S = 60.0
+ENGINE_STOP_S = 5.0
+
+Load = Callable[[EngineConfig], Summarizer | None]
+
+
+def run(config: ServerConfig) -> int:
+    """Serve until SIGTERM or SIGINT. The exit status: 0 after a drain, 2 when the server could not start."""
+    logs.configure(config.logging.level)
+    try:
+        asyncio.run(_serve(config))
+    except (ConfigError, WeightsError, Unsupported) as error:
+        print(f"qdts: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(config: ServerConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    application = Application(config)
+    try:
+        await application.start()
+        await stop.wait()
+    finally:
+        await application.stop()
+
+
+def load_model(config: EngineConfig) -> Summarizer | None:
+    """The model that the configuration names, or the one that ships with qdts, or None."""
+    path = find_model(config.model)
+    if path is None:
+        return None
+    # Imported here: a server without a model needs no runtime.
+    from qdts.models.summarizer import Summarizer as GenerativeSummarizer
+    from qdts.models.summarizer import SummarizerConfig
+
+    settings = SummarizerConfig(
+        runtime=config.runtime, precision=config.precision, num_threads=config.num_threads or None
+    )
+    return cast("Summarizer", GenerativeSummarizer.load(path, settings))
+
+
+def find_model(name: str) -> Path | None:
+    """The directory of the model `name`; None if there is none and none was asked for."""
+    if name == NO_MODEL:
+        return None
+    shipped = Path(qdts.models.__file__).parent / "weights"
+    if not name:
+        return next(iter(sorted(path.parent for path in shipped.glob("*/manifest.json"))), None)
+    for path in (Path(name), shipped / name):
+        if path.is_dir():
+            return path
+    raise WeightsMissing(f"engine.model = {name!r}: neither a directory nor a model in {shipped}")
+
+
+class Application:
+    """All parts of one server, from start() to stop()."""
+
+    def __init__(self, config: ServerConfig, load: Load = load_model) -> None:
+        self._config = config
+        self._load = load
+        self.metrics = Metrics()
+        self.health = Health(self.metrics)
+        self._servicer = SummarizationServicer(config, self.health)
+        self._server = GrpcServer(
+            config,
+            servicer=self._servicer,
+            health_of_server=self.health,
+            interceptor=CallInterceptor(self.metrics),
+        )
+        self._threads = TextThreads(config.engine.num_text_threads)
+        self._endpoint: MetricsEndpoint | None = None
+        self._generator: Generator | None = None
+        self._deaths: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that calls come in on."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Listen, load, warm up, be ready. Until then health says "not serving" and calls get LOADING."""
+        if self._config.metrics.enabled:
+            self._endpoint = _metrics_endpoint(self.metrics, self._config)
+        await self._server.start()
+        summarizer = await asyncio.to_thread(self._load, self._config.engine)
+        if summarizer is not None:
+            self._generator = self._start_engine(summarizer)
+        await self._warm_up()
+        self._servicer.answerer = self._build_answerer()
+        await self.health.become(State.READY)
+        logs.info("ready", port=self.port, model=summarizer.version if summarizer else None)
+
+    async def stop(self) -> None:
+        """Drain, then end what was started."""
+        logs.info("draining")
+        await self._server.drain()
+        if self._generator is not None:
+            error = Draining("the server is about to exit")
+            await asyncio.to_thread(self._generator.engine.stop, error, timeout_s=ENGINE_STOP_S)
+        self._threads.close()
+        if self._endpoint is not None:
+            await asyncio.to_thread(self._endpoint.close)
+        logs.info("stopped")
+
+    def _start_engine(self, summarizer: Summarizer) -> Generator:
+        config = self._config.engine
+        engine = Engine(
+            summarizer,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            on_batch=self.metrics.observe_batch,
+        )
+        self.metrics.watch_queue(lambda: engine.num_waiting)
+        loop = asyncio.get_running_loop()
+        engine.start(lambda: loop.call_soon_threadsafe(self._on_engine_death) and None)
+        return Generator(summarizer=summarizer, engine=engine)
+
+    def _on_engine_death(self) -> None:
+        logs.warning("engine_down")
+        task = asyncio.ensure_future(self.health.become(State.ENGINE_DOWN))
+        self._deaths.add(task)  # the loop holds tasks only weakly
+        task.add_done_callback(self._deaths.discard)
+
+    def _build_ladder(self) -> Ladder:
+        auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
+        return Ladder(threads=self._threads, generator=self._generator, auto=auto)
+
+    def _build_answerer(self) -> Answerer:
+        config = self._config.cache
+        cache = LruCache(
+            max_entries=config.max_entries,
+            max_bytes=config.max_bytes,
+            ttl_s=config.ttl_s,
+            stale_s=config.stale_s,
+        )
+        return Answerer(
+            ladder=self._build_ladder(),
+            cache=cache if config.max_entries else None,
+            keys=CacheKeys(),
+            metrics=self.metrics,
+        )
+
+    async def _warm_up(self) -> None:
+        """Real requests, on a ladder of their own: what the first ones take is not what later ones will."""
+        ladder = self._build_ladder()
+        for tier in (Tier.GENERATIVE, Tier.FAST):
+            reply = await ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
+            if DegradeReason.ENGINE_FAILED in reply.reasons or DegradeReason.DEADLINE_MISSED in reply.reasons:
+                raise WeightsError("the model failed its warm-up request; the log says where")
+
+
+def _metrics_endpoint(metrics: Metrics, config: ServerConfig) -> MetricsEndpoint:
+    host, port = config.metrics.host, config.metrics.port
+    try:
+        return MetricsEndpoint(metrics, host=host, port=port)
+    except OSError as error:
+        raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _warm_up_request(tier: Tier) -> Request:
+    text = (
+        "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen from thirty kilometres. "
+        "Keepers lived there until 1981, when the light became automatic."
+    )
+    return Request(
+        query="When was the lighthouse built?",
+        document=Document(text=text, title="Lighthouse", language="en"),
+        document_sha256="",
+        max_words=35,
+        tier=tier,
+    )

@@ -1,0 +1,117 @@
+"""What the server counts: names and buckets in one list, in a registry of its own, served as /metrics.
+
+Labels come from fixed sets only (methods, status codes, enum names), never from requests.
+"""
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Protocol, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from qdts.service.reply import CacheStatus, Reply
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The list. Safe between threads."""
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        self._calls = Counter(
+            "qdts_calls", "Calls by method and status code.", ["method", "code"], registry=r
+        )
+        self._latency = _seconds("qdts_call_seconds", "From a call's arrival to its end.", r, ["method"])
+        self._queue = _seconds("qdts_queue_seconds", "Waiting for the model.", r)
+        self._encode = _seconds("qdts_encode_seconds", "Reading: the encoder.", r)
+        self._decode = _seconds("qdts_decode_seconds", "Writing: the decoder.", r)
+        self._rungs = Counter("qdts_replies", "Replies by rung of the ladder.", ["rung"], registry=r)
+        self._reasons = Counter("qdts_degraded", "Degraded replies by reason.", ["reason"], registry=r)
+        self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
+        self._tokens = Counter(
+            "qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r
+        )
+        self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
+        self._slo = Counter(
+            "qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r
+        )
+        self._batch = Histogram(
+            "qdts_batch_size", "Sequences per generation.", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r
+        )
+        self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
+        self._ready = Gauge("qdts_ready", "1 while the server is warmed up and not draining.", registry=r)
+
+    def observe_call(self, method: str, code: str, seconds: float) -> None:
+        """A call has ended."""
+        self._calls.labels(method, code).inc()
+        self._latency.labels(method).observe(seconds)
+
+    def observe_reply(self, reply: Reply) -> None:
+        """A reply has been made, or found."""
+        self._rungs.labels(reply.rung.name.lower()).inc()
+        self._cache.labels(reply.cache_status.name.lower()).inc()
+        for reason in reply.reasons:
+            self._reasons.labels(reason.name.lower()).inc()
+        if reply.model_version and reply.cache_status in (CacheStatus.MISS, CacheStatus.BYPASS):
+            self._observe_model(reply)
+
+    def observe_slo(self, *, is_met: bool) -> None:
+        """A request has been answered by its deadline, or not."""
+        self._slo.labels("met" if is_met else "missed").inc()
+
+    def observe_batch(self, size: int) -> None:
+        """A generation has begun."""
+        self._batch.observe(size)
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Where to read the queue's length from."""
+        self._waiting.set_function(length)
+
+    def set_ready(self, is_ready: bool) -> None:
+        """Whether the server is ready."""
+        self._ready.set(is_ready)
+
+    def value(self, name: str, **labels: str) -> float:
+        """The current value of a sample, 0 if there is none yet."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def _observe_model(self, reply: Reply) -> None:
+        self._queue.observe(reply.timings.queue_ms / 1000)
+        self._encode.observe(reply.timings.encode_ms / 1000)
+        self._decode.observe(reply.timings.decode_ms / 1000)
+        self._tokens.labels("in").inc(reply.summary.num_input_tokens)
+        self._tokens.labels("out").inc(reply.summary.num_output_tokens)
+        self._steps.inc(reply.summary.num_steps)
+
+
+def _seconds(name: str, text: str, registry: CollectorRegistry, labels: list[str] | None = None) -> Histogram:
+    return Histogram(name, text, labels or [], buckets=_SECONDS, registry=registry)
+
+
+class _HttpServer(Protocol):
+    server_port: int
+
+    def shutdown(self) -> None: ...
+
+    def server_close(self) -> None: ...
+
+
+class MetricsEndpoint:
+    """/metrics over HTTP, in a thread of its own."""
+
+    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
+        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+        self._server = cast("_HttpServer", server)
+        self._thread: Thread = thread
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,80 @@
+"""The grpc.aio server: what is registered on it, its transport limits, how it leaves without failing a call."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from qdts.errors import ConfigError
+from qdts.service.config import ServerConfig
+from qdts.service.health import SERVICE_NAME, Health, State
+from qdts.service.interceptors import CallInterceptor
+from qdts.service.servicer import SummarizationServicer
+from qdts.v1 import summarization_pb2_grpc as pb_grpc
+
+# The generated module carries no types.
+_register = cast("Callable[..., None]", vars(pb_grpc)["add_SummarizationServiceServicer_to_server"])
+
+
+class GrpcServer:
+    """Listens from start() to drain()."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        servicer: SummarizationServicer,
+        health_of_server: Health,
+        interceptor: CallInterceptor,
+    ) -> None:
+        self._config = config.server
+        self._health = health_of_server
+        self._server = grpc.aio.server(
+            interceptors=[interceptor],
+            options=transport_options(config),
+            maximum_concurrent_rpcs=config.server.max_concurrent_calls,
+        )
+        _register(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(health_of_server.servicer, self._server)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._bind()
+
+    def _bind(self) -> int:
+        address = f"{self._config.host}:{self._config.port}"
+        try:
+            return self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigError(f"cannot listen on {address}: is it in use?") from error
+
+    async def start(self) -> None:
+        """Listen. What is answered depends on the servicer and on health."""
+        await self._server.start()
+
+    async def drain(self) -> None:
+        """Say "not serving", wait for that to be noticed, let nothing in, let what runs finish."""
+        was_open = self._health.state is not State.LOADING
+        await self._health.become(State.DRAINING)
+        await asyncio.sleep(self._config.drain_delay_s if was_open else 0)
+        await self._health.become(State.CLOSED)
+        await self._server.stop(self._config.drain_grace_s)
+
+
+def transport_options(config: ServerConfig) -> list[tuple[str, int]]:
+    """Limits of gRPC itself, tighter than its defaults where those are "none"."""
+    return [
+        ("grpc.max_receive_message_length", config.limits.max_message_bytes),
+        ("grpc.max_concurrent_streams", config.server.max_streams_per_connection),
+        ("grpc.max_metadata_size", 16 * 1024),
+        # Without it, a second server on the same port would silently share its calls.
+        ("grpc.so_reuseport", 0),
+        # Dead peers are noticed within 80 s; clients may ping every 10 s, also between calls.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_connection_idle_ms", 600_000),
+    ]

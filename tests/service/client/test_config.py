@@ -1,0 +1,45 @@
+"""The client's settings: bounds, TLS files, the token."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdts.errors import ConfigError
+from qdts.service.client import Client, ClientConfig
+from qdts.service.client.config import Tls
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, 1e9, float("nan")])
+def test_refuses_a_timeout_out_of_bounds(timeout_s: float) -> None:
+    with pytest.raises(ConfigError, match="timeout_s"):
+        ClientConfig(timeout_s=timeout_s)
+
+
+def test_refuses_a_timeout_out_of_bounds_per_call(script: Any, url: str) -> None:
+    with Client(url) as client, pytest.raises(ConfigError, match="timeout_s: 0"):
+        client.summarize("q", "d", timeout_s=0)
+    assert script.requests == []
+
+
+def test_a_token_needs_tls() -> None:
+    with pytest.raises(ConfigError, match="token: needs tls"):
+        ClientConfig(token="secret")
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "secret" not in repr(ClientConfig(token="secret", tls=Tls()))
+
+
+def test_a_token_goes_with_every_call_as_bearer() -> None:
+    assert ClientConfig(token="secret", tls=Tls()).metadata == (("authorization", "Bearer secret"),)
+
+
+def test_mutual_tls_needs_both_files() -> None:
+    with pytest.raises(ConfigError, match="go together"):
+        Tls(key_file=Path("k.pem"))
+
+
+def test_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing.pem"):
+        Client("localhost:1", ClientConfig(tls=Tls(ca_file=tmp_path / "nothing.pem")))

@@ -1,0 +1,220 @@
+"""A real grpc.aio server on a free port, with a fake model whose pace and faults the test decides."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+
+from qdts.models.document import Document, Span, Summary, SummarySentence
+from qdts.models.runtimes.base import RuntimeInfo
+from qdts.models.text.sentences import split_sentences
+from qdts.service import logs
+from qdts.service.config import DeadlineConfig, ListenConfig, MetricsConfig, ServerConfig
+from qdts.service.main import Application
+from qdts.v1 import summarization_pb2 as pb
+from qdts.v1 import summarization_pb2_grpc as pb_grpc
+
+LIGHTHOUSE = (
+    "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen from thirty kilometres away. "
+    "Keepers lived there until 1981, when the light became automatic."
+)
+
+
+@dataclass
+class FakePrompt:
+    """The document's first sentence, to be written word by word."""
+
+    sentence: SummarySentence
+    coverage: float = 1.0
+
+
+class FakeGeneration:
+    """One word per step and sequence."""
+
+    def __init__(self, model: "FakeSummarizer", prompts: Sequence[FakePrompt]) -> None:
+        self._model = model
+        self._prompts = prompts
+        self._words = [prompt.sentence.text.split() for prompt in prompts]
+        self._written = [0] * len(prompts)
+        self._cancelled: set[int] = set()
+        self.encode_ms = model.encode_s * 1000
+        self.decode_ms = 0.0
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        return tuple(
+            i
+            for i, words in enumerate(self._words)
+            if self._written[i] < len(words) and i not in self._cancelled
+        )
+
+    def step(self) -> None:
+        self._model.num_steps += 1
+        time.sleep(self._model.step_s)
+        self._model.gate.wait(10)
+        if self._model.step_error is not None:
+            raise self._model.step_error
+        for index in self.active:
+            self._written[index] += 1
+        self.decode_ms += self._model.step_s * 1000
+
+    def cancel(self, index: int) -> None:
+        self._model.num_cancelled += 1
+        self._cancelled.add(index)
+
+    def text(self, index: int) -> str:
+        return " ".join(self._words[index][: self._written[index]])
+
+    def summary(self, index: int) -> Summary:
+        prompt, count = self._prompts[index], len(self._words[index])
+        return Summary(
+            sentences=(prompt.sentence,),
+            coverage=prompt.coverage,
+            num_input_tokens=100,
+            num_output_tokens=count,
+            num_steps=count,
+        )
+
+
+@dataclass
+class FakeSummarizer:
+    """Counts what is asked of it. `gate` closed (cleared) holds it within a step."""
+
+    step_s: float = 0.0
+    encode_s: float = 0.0
+    start_error: BaseException | None = None
+    step_error: BaseException | None = None
+    invents: bool = False
+    version: str = "fake@0123"
+    info: RuntimeInfo = RuntimeInfo(name="fake", precision="fp32", device="cpu", num_threads=1)
+    num_starts: int = 0
+    num_steps: int = 0
+    num_cancelled: int = 0
+    prepared: list[str] = field(default_factory=list)
+    batch_sizes: list[int] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def prepare(
+        self, query: str, document: Document, *, max_words: int, passages_only: bool = False
+    ) -> FakePrompt:
+        self.prepared.append("passages" if passages_only else "full")
+        span = split_sentences(document.text[:20_000], document.language)[0]
+        text = " ".join(span.of(document.text).split()[:max_words])
+        source = None if self.invents else Span(span.start, span.end)
+        return FakePrompt(sentence=SummarySentence(text=text, source=source))
+
+    def start(self, prompts: Sequence[FakePrompt]) -> FakeGeneration:
+        self.num_starts += 1
+        self.batch_sizes.append(len(prompts))
+        time.sleep(self.encode_s)
+        if self.start_error is not None:
+            raise self.start_error
+        return FakeGeneration(self, prompts)
+
+    def forget(self) -> None:
+        """Set the counts back, as after warm-up."""
+        self.num_starts = self.num_steps = self.num_cancelled = 0
+        self.prepared.clear()
+        self.batch_sizes.clear()
+
+
+@dataclass
+class Running:
+    """A server and a client of it."""
+
+    application: Application
+    model: FakeSummarizer
+    channel: grpc.aio.Channel
+    stub: Any
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.application.port}"
+
+    async def summarize(self, *, timeout: float = 10, **fields: Any) -> pb.SummarizeResponse:
+        return await self.stub.Summarize(ask(**fields), timeout=timeout)
+
+
+Serve = Callable[..., Awaitable[Running]]
+
+
+def ask(
+    query: str = "When was the lighthouse built?", text: str = LIGHTHOUSE, **fields: Any
+) -> pb.SummarizeRequest:
+    """A request; `options`, `request_id` and the document's other fields by name."""
+    top = {name: fields.pop(name) for name in ("options", "request_id") if name in fields}
+    return pb.SummarizeRequest(query=query, document=pb.Document(text=text, **fields), **top)
+
+
+def test_config(**sections: Any) -> ServerConfig:
+    """Ports that are free, no metrics endpoint, no waiting at the drain."""
+    base = ServerConfig(
+        server=ListenConfig(port=0, drain_delay_s=0.0, drain_grace_s=10.0),
+        deadlines=DeadlineConfig(default_ms=10_000, max_ms=60_000),
+        metrics=MetricsConfig(enabled=False),
+    )
+    return replace(base, **sections)
+
+
+test_config.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture(name="kit")
+def _kit() -> SimpleNamespace:
+    """What tests build with; importlib mode leaves no other way to share it."""
+    return SimpleNamespace(
+        ask=ask, config=test_config, Model=FakeSummarizer, Application=Application, LIGHTHOUSE=LIGHTHOUSE
+    )
+
+
+@pytest.fixture(autouse=True)
+def _json_logs() -> None:
+    logs.configure("debug")
+
+
+@pytest.fixture(name="serve")
+async def _serve() -> AsyncIterator[Serve]:
+    running: list[Running] = []
+
+    async def start(model: FakeSummarizer | None = None, **sections: Any) -> Running:
+        model = model or FakeSummarizer()
+        application = Application(test_config(**sections), load=lambda config: model)
+        await application.start()
+        model.forget()
+        channel = grpc.aio.insecure_channel(
+            f"127.0.0.1:{application.port}", options=[("grpc.max_send_message_length", 64 << 20)]
+        )
+        stub = pb_grpc.SummarizationServiceStub(channel)
+        running.append(Running(application=application, model=model, channel=channel, stub=stub))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.model.gate.set()
+        await server.channel.close()
+        await server.application.stop()
+
+
+@pytest.fixture(name="server")
+async def _server(serve: Serve) -> Running:
+    """A server with a fast fake model."""
+    return await serve()
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[..., Awaitable[None]]:
+    async def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    return eventually

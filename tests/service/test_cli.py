@@ -1,0 +1,278 @@
+"""The command line as people use it: subprocesses, real files, mistakes included."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdts.service.cli import main
+
+QDTS = (sys.executable, "-P", "-m", "qdts.service.cli")
+DOCUMENT = "The letter was written by Ada Lovelace in 1843. It was long and it was sent to London."
+NO_MODEL = {"QDTS_ENGINE__MODEL": "none"}
+
+
+def qdts(*args: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command without a model, unless the test says otherwise."""
+    env = {**os.environ, **NO_MODEL, **kwargs.pop("env", {})}
+    command = [*QDTS, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, **kwargs)
+
+
+def try_main(*args: str | Path) -> int:
+    """The exit status, in this process: quicker, for mistakes that end before anything runs."""
+    try:
+        return main([*map(str, args)])
+    except SystemExit as exit:
+        return int(exit.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QDTS_ENGINE__MODEL", "none")
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "letter.txt"
+    path.write_text(DOCUMENT, encoding="utf-8")
+    return path
+
+
+def test_help_names_every_command() -> None:
+    out = qdts("--help").stdout
+    assert all(name in out for name in ("serve", "summarize", "batch", "eval", "model", "train"))
+
+
+def test_summarize_prints_the_summary_alone(document: Path) -> None:
+    done = qdts("summarize", "--query", "who wrote the letter?", "--doc-file", document, "--max-words", "12")
+    assert (done.returncode, done.stdout) == (0, "The letter was written by Ada Lovelace in 1843.\n")
+    assert "extractive" in done.stderr
+
+
+def test_summarize_json_is_the_whole_reply(document: Path) -> None:
+    done = qdts("summarize", "--query", "who wrote the letter?", "--doc-file", document, "--json")
+    reply = json.loads(done.stdout)
+    span = reply["sentences"][0]["source_span"]
+    assert DOCUMENT[span["start"] : span["end"]] == reply["sentences"][0]["text"]
+    assert reply["rung"] == "extractive"
+
+
+def test_summarize_reads_stdin() -> None:
+    done = qdts("summarize", "--query", "who?", "--doc-file", "-", input=DOCUMENT)
+    assert (done.returncode, done.stdout.startswith("The letter")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (("--query", " "), 2, "query: is blank"),
+        (("--query", "q" * 1001), 2, "query: has 1,001 characters; must have at most 1,000"),
+        (("--query", "q", "--max-words", "3"), 2, "options.max_words: is 3; must be between 5 and 100"),
+        (("--query", "q", "--max-words", "-1"), 2, "options.max_words: -1 is not in"),
+        (("--query", "q", "--max-words", "many"), 2, "invalid int value: 'many'"),
+        (("--query", "q", "--timeout", "0"), 2, "timeout_s: 0.0 is not in"),
+        (("--query", "q", "--mode", "magic"), 2, "invalid choice: 'magic'"),
+        (("--query", "q", "--language", "not a tag"), 2, "document.language_code"),
+        (("--query", "q", "--model", "/nowhere"), 1, "/nowhere"),
+        (("--query", "q", "--config", "/nowhere.toml"), 2, "cannot read /nowhere.toml"),
+        (("--query", "q", "--url", "127.0.0.1:1"), 1, "refused"),
+        (("--query", "q", "--url", "h:1", "--model", "m"), 2, "leave out --model and --config"),
+    ],
+)
+def test_summarize_names_the_mistake_in_one_line(
+    document: Path, flags: tuple[str, ...], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert try_main("summarize", "--doc-file", document, *flags) == status
+    said = capsys.readouterr()
+    assert message in said.err.splitlines()[-1]
+    assert said.out == ""
+
+
+def test_names_a_document_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "binary").write_bytes(b"ab\xff\xfe")
+    for name, status, message in (
+        ("binary", 2, "binary is not UTF-8 at byte 2"),
+        ("missing", 1, "missing: No such file or directory"),
+        (".", 1, "Is a directory"),
+    ):
+        assert try_main("summarize", "--query", "q", "--doc-file", tmp_path / name) == status
+        assert message in capsys.readouterr().err
+
+
+def test_batch_answers_what_it_can(tmp_path: Path) -> None:
+    rows = [
+        json.dumps({"id": 1, "query": "who wrote the letter?", "doc": DOCUMENT}),
+        json.dumps({"id": 2, "query": "", "doc": DOCUMENT}),
+        "not json",
+        '{"id": "three", "query": "\\ud83d", "doc": "d"}',
+        json.dumps({"id": "四", "query": "谁写的?", "doc": "这封信是艾达写的。信很长。"}, ensure_ascii=False),
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    done = qdts("batch", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    replies = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert [reply["id"] for reply in replies] == [1, 2, None, "three", "四"]
+    assert [reply.get("error", {}).get("field") for reply in replies] == [None, "query", "row", "query", None]
+    assert replies[4]["summary"] == "这封信是艾达写的。"
+    assert "5 rows" in done.stderr and "error 3" in done.stderr
+    assert "5/5" in done.stderr  # the progress bar
+
+
+def test_batch_will_not_overwrite_its_input(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": 1}\n')
+    done = qdts("batch", rows, rows)
+    assert (done.returncode, rows.read_text()) == (2, '{"id": 1}\n')
+
+
+def test_batch_leaves_an_old_output_alone_where_nobody_answers(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "query": "q", "doc": "d"}\n')
+    (tmp_path / "out.jsonl").write_text("old\n")
+    done = qdts("batch", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--url", "127.0.0.1:1")
+    assert (done.returncode, (tmp_path / "out.jsonl").read_text()) == (1, "old\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--port", "99999"), "server.port = 99999: must be between 0 and 65535"),
+        (("--set", "server.prot=1"), "unknown setting server.prot; nearest known: server.port"),
+        (("--set", "port=1"), "--set port=1: must be section.key=value"),
+        (("--set", "server.port"), "must be section.key=value"),
+        (("--config", "/nowhere.toml"), "cannot read /nowhere.toml"),
+    ],
+)
+def test_serve_names_the_setting_that_is_wrong(
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert try_main("serve", *flags) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_mistake_ends_the_process_with_its_status(document: Path) -> None:
+    done = qdts("summarize", "--query", " ", "--doc-file", document)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("qdts: query: is blank") and "Traceback" not in done.stderr
+
+
+async def test_summarize_asks_the_server_that_is_named(server: Any, document: Path) -> None:
+    command = ("summarize", "--url", server.address, "--query", "who?", "--doc-file", document, "--json")
+    done = await asyncio.to_thread(qdts, *command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model_version"] == "fake@0123"
+
+
+async def test_batch_asks_the_server_that_is_named(server: Any, tmp_path: Path) -> None:
+    rows = [json.dumps({"id": i, "query": "who?", "doc": f"{DOCUMENT} Copy {i}."}) for i in range(20)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows))
+    files = (tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    done = await asyncio.to_thread(qdts, "batch", *files, "--url", server.address, "--quiet")
+    replies = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert done.stderr == "20 rows: full 20\n"
+    assert [reply["id"] for reply in replies] == list(range(20))
+
+
+def test_serve_drains_when_told(tmp_path: Path) -> None:
+    command = [
+        *QDTS,
+        "serve",
+        "--port",
+        "0",
+        "--set",
+        "metrics.enabled=false",
+        "--set",
+        "server.drain_delay_s=0",
+    ]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **NO_MODEL}
+    ) as server:
+        assert server.stderr is not None
+        events = [json.loads(server.stderr.readline())["event"]]
+        server.send_signal(signal.SIGTERM)
+        events += [json.loads(line)["event"] for line in server.stderr]
+        assert server.wait(30) == 0
+    assert events == ["ready", "draining", "stopped"]
+
+
+def test_eval_prints_the_report_as_json(tmp_path: Path) -> None:
+    row = {"id": "1", "set": "mine", "query": "who?", "doc": DOCUMENT, "summary": "Ada Lovelace wrote it."}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    flags = (
+        "--data",
+        tmp_path / "rows.jsonl",
+        "--systems",
+        "lead_1,bm25_1",
+        "--quiet",
+        "--json",
+        "--no-semantic",
+    )
+    done = qdts("eval", "--model", "none", *flags)
+    assert done.returncode == 0, done.stderr
+    assert [system["name"] for system in json.loads(done.stdout)["systems"]] == ["lead_1", "bm25_1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--data", "/nowhere"), "--data: /nowhere does not exist"),
+        (("--modes", "joint,both"), "--modes: both is not one of joint, indexed"),
+        (("--rows", "0"), "rows_per_set must be at least 1"),
+        (("--systems", "magic"), "'magic' is not one of"),
+    ],
+)
+def test_eval_names_the_mistake(
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--model", "none", *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    from qdts.models.manifest import Description, write
+
+    directory = tmp_path / "tiny"
+    directory.mkdir()
+    (directory / "config.json").write_text("{}")
+    write(directory, Description(name="tiny", version="1", licence="CC0-1.0"))
+    return directory
+
+
+def test_model_show_prints_the_manifest(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", str(model_dir)]) == 0
+    out = capsys.readouterr().out
+    assert "tiny 1, CC0-1.0" in out and "config.json" in out and "not verified" in out
+
+
+def test_model_verify_finds_a_changed_file(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "verify", str(model_dir), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "verified"
+    (model_dir / "config.json").write_text("[]")
+    assert main(["model", "verify", str(model_dir)]) == 1
+    assert "config.json differs from manifest.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "is not TOML"),
+        ("stesp = 5", "unknown setting stesp; known: data"),
+        ('data = ["a"]\nshares = [1, 2]\nout = "o"', "shares must name one number per data set"),
+        ('data = ["a"]\nshares = [1]', "out"),
+    ],
+)
+def test_train_names_the_mistake(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "run.toml")]) == 2
+    assert message in capsys.readouterr().err
