@@ -20,8 +20,8 @@ help: ## these lines
 setup: $(VENV)/.stamp ## a virtual environment with everything for development
 $(VENV)/.stamp: pyproject.toml
 	python3 -m venv $(VENV)
-	$(BIN)/pip install $(PIP_FLAGS) '$(TORCH)'
-	$(BIN)/pip install $(PIP_FLAGS) -e '.[cpu,train,dev]'
+	$(BIN)/pip install $(PIP_FLAGS) --no-compile '$(TORCH)'
+	$(BIN)/pip install $(PIP_FLAGS) --no-compile -e '.[cpu,train,dev]'
 	touch $@
 
 proto: setup ## generate qdts/v1 from proto/
@@ -52,6 +52,7 @@ $(DEMO_VENV)/.stamp: pyproject.toml
 	touch $@
 
 demo: $(DEMO_VENV)/.stamp ## install what serving needs, start a server, summarise a real document
+	rm -rf build
 	$(DEMO_VENV)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall .
 	.ci/demo $(DEMO_VENV)
 
@@ -64,8 +65,8 @@ serve: setup ## a server on port 50051; ARGS='--port 8080'
 bench: setup ## every measurement, the quick way
 	for script in loadtest/bench_*.py; do $(BIN)/python $$script --quick || exit 1; done
 
-train: setup ## one training run; CONFIG=run.toml
-	$(BIN)/qdts train --config $(CONFIG)
+train: setup ## one training stage; STAGE=fit CONFIG=run.toml
+	$(BIN)/qdts train $(STAGE) --config $(CONFIG)
 
 wheel: setup ## dist/*.whl
 	$(BIN)/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir dist .

@@ -1,9 +1,10 @@
-"""A wheel holds every module, stub and released weight of the checkout, and nothing outside `qdts`."""
+"""A wheel holds every module, stub, data file and weight of the checkout, and nothing outside `qdts`."""
 
 import sys
 import zipfile
 from pathlib import Path
 
+DATA = ("models/weights", "models/evaluation/splits", "models/evaluation/samples")
 LAYERS = ("loadtest", "service", "models", "kernels")
 
 
@@ -13,8 +14,9 @@ def expected() -> set[str]:
     names |= {path.as_posix() for path in Path("qdts/v1").glob("*.py*") if path.is_file()}
     for layer in LAYERS:
         names |= {f"qdts/{path.as_posix()}" for path in Path(layer).rglob("*.py")}
-    weights = Path("models/weights").rglob("*")
-    return names | {f"qdts/{path.as_posix()}" for path in weights if path.is_file()} | {"qdts/py.typed"}
+    for folder in DATA:
+        names |= {f"qdts/{path.as_posix()}" for path in Path(folder).rglob("*") if path.is_file()}
+    return names | {"qdts/py.typed"}
 
 
 def main(wheel: str) -> int:

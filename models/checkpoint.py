@@ -6,13 +6,9 @@ Knows nothing of manifests: verify the directory first (models/manifest.py). Nev
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import torch
-from safetensors.torch import (
-    load_file,  # pyright: ignore[reportUnknownVariableType]
-    save_file,
-)
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 from qdts.errors import WeightsCorrupt, WeightsMissing
@@ -69,7 +65,7 @@ def _read_tensors(directory: Path) -> dict[str, Tensor]:
         path = directory / name
         if not path.is_file():
             raise WeightsMissing(f"{path} is not there. Fetch the model again from where it was released.")
-        tensors |= cast(dict[str, Tensor], load_file(path))
+        tensors |= load_file(path)
     return tensors
 
 

@@ -7,9 +7,13 @@ import numpy as np
 from qdts.models.decoding.copying import CopySentence, Piece
 from qdts.models.document import Span
 from qdts.models.prompt import SourceSentence
+from qdts.models.text.words import word_starts
 from qdts.models.tokenizer import marker
 
-_CLAUSE_MARKS = frozenset(",;:)]–—،、，；：")
+# A mark inside a word or number ("3,500") ends no clause: white space must follow it.
+_CLAUSE_MARKS = frozenset(",;:)]–—،")
+# Marks of scripts written without spaces
+_WIDE_CLAUSE_MARKS = frozenset("、，；：")
 
 
 def copy_sentences(sources: Sequence[SourceSentence], text: str) -> list[CopySentence]:
@@ -18,25 +22,21 @@ def copy_sentences(sources: Sequence[SourceSentence], text: str) -> list[CopySen
 
 
 def _copy_sentence(index: int, source: SourceSentence, text: str) -> CopySentence:
-    num = len(source.ids)
-    is_clause_end = np.zeros(num, np.bool_)
-    begins_word = np.zeros(num, np.bool_)
-    for t in range(num):
-        start, end = int(source.starts[t]), int(source.ends[t])
-        begins_word[t] = _begins_word(text, start, end, source.span.start)
-        # A mark inside a word or number ("3,500") ends no clause.
-        is_clause_end[t] = text[end - 1 : end] in _CLAUSE_MARKS and text[end : end + 1].isspace()
-    if num:
-        is_clause_end[-1] = True
-    words_before = np.concatenate([[0], np.cumsum(begins_word)]).astype(np.int64)
-    return CopySentence(marker=marker(index), ids=source.ids, clause_ends=is_clause_end, words_before=words_before)
+    clause_ends = np.array([_ends_clause(text, end) for end in source.ends.tolist()], np.bool_)
+    # Several tokens can make up one character: only the last of them ends anything.
+    clause_ends[:-1] &= source.starts[1:] >= source.ends[:-1]
+    clause_ends[-1:] = True
+    begins = np.array(word_starts(source.span.of(text)), np.int64) + source.span.start
+    begun = np.searchsorted(begins, np.maximum.accumulate(source.ends))
+    words_before = np.concatenate([np.zeros(1, np.int64), begun])
+    return CopySentence(
+        marker=marker(index), ids=source.ids, clause_ends=clause_ends, words_before=words_before
+    )
 
 
-def _begins_word(text: str, start: int, end: int, sentence_start: int) -> bool:
-    """Does the token begin a word as a reader counts them, by white space? Scripts without spaces count by letter."""
-    if start >= end or text[start].isspace():
-        return False
-    return start == sentence_start or text[start - 1].isspace() or ord(text[start]) >= 0x2E80
+def _ends_clause(text: str, end: int) -> bool:
+    mark = text[end - 1 : end]
+    return mark in _WIDE_CLAUSE_MARKS or (mark in _CLAUSE_MARKS and text[end : end + 1].isspace())
 
 
 def piece_span(piece: Piece, sources: Sequence[SourceSentence]) -> Span:

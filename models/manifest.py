@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 from qdts.errors import WeightsCorrupt, WeightsMissing
 
@@ -43,7 +43,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """One SHA-256 over all files' paths and digests: the identity of the weights, whatever they are called."""
+        """One SHA-256 over all files' paths and digests: the identity of the weights."""
         lines = "".join(f"{path} {self.files[path].sha256}\n" for path in sorted(self.files))
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -61,7 +61,7 @@ class Description:
 
 
 def verify(directory: Path) -> Manifest:
-    """Check every file of `directory` against its manifest: WeightsMissing or WeightsCorrupt where they differ."""
+    """Check every file of `directory` against its manifest; WeightsMissing or WeightsCorrupt if not."""
     manifest = read(directory)
     for path in manifest.files:
         _check_path(directory, path)
@@ -75,9 +75,7 @@ def read(directory: Path) -> Manifest:
     """The manifest alone, its files unchecked."""
     path = directory / MANIFEST
     if not path.is_file():
-        raise WeightsMissing(
-            f"{path} is not there: without it no file of the model is trusted. {_FETCH_AGAIN}"
-        )
+        raise WeightsMissing(f"{path} is not there: without it no file is trusted. {_FETCH_AGAIN}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         files = {name: FileEntry(**entry) for name, entry in values.pop("files").items()}
@@ -123,15 +121,14 @@ def _check_path(directory: Path, name: str) -> None:
 def _check_unlisted(directory: Path, manifest: Manifest) -> None:
     unlisted = sorted(name for name in _contents(directory) if name not in manifest.files)
     if unlisted:
-        raise WeightsCorrupt(
-            f"{unlisted[0]} is not listed in {MANIFEST}: remove it, or write the manifest again."
-        )
+        raise WeightsCorrupt(f"{unlisted[0]} is not listed in {MANIFEST}: remove it, or write a new one.")
 
 
 def _check_contents(path: Path, name: str, entry: FileEntry) -> None:
     if not path.is_file():
         raise WeightsMissing(
-            f"{name} is not there; expected {entry.bytes} bytes, sha256 {entry.sha256[:_PREFIX]}. {_FETCH_AGAIN}"
+            f"{name} is not there; expected {entry.bytes} bytes, sha256 {entry.sha256[:_PREFIX]}."
+            f" {_FETCH_AGAIN}"
         )
     actual = _sha256(path)
     if actual != entry.sha256 or path.stat().st_size != entry.bytes:

@@ -8,6 +8,7 @@ The markers let one token choose a sentence; the hints name the best-ranked ones
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +19,7 @@ from qdts.models.document import Document, Span
 from qdts.models.interaction import NUM_FEATURES, QueryView, SentenceView, sentence_features, token_features
 from qdts.models.lexicon import Lexicon
 from qdts.models.runtimes.base import Floats, Ids
-from qdts.models.text.bm25 import score_bags, sentence_bags
+from qdts.models.text.bm25 import score_sentences
 from qdts.models.text.passages import select_passages
 from qdts.models.text.sentences import split_sentences
 from qdts.models.text.words import STOPWORDS, Word, content_stems, split_words
@@ -80,23 +81,17 @@ class PromptBuilder:
     def build(
         self, query: str, document: Document, *, max_words: int, mode: Mode = "joint", passages_only: bool = False
     ) -> Prompt:
-        """Cut, score and select the document's sentences, then lay them out. Never fails on a non-blank document."""
-        text = document.text[: self._config.max_scanned_chars]
+        """Cut, score and select the sentences, then lay them out. Never fails on a document that is not blank."""
+        text = _scanned(document.text, self._config.max_scanned_chars)
         spans = split_sentences(text, document.language)
-        words = split_words(text)
-        bags = sentence_bags(words, spans)
-        scores = score_bags(content_stems(query), bags)
+        assert spans, "a blank document says nothing"
+        scores = score_sentences(query, text, spans)
         query_ids = self._tokenizer.encode(query)[: self._config.max_query_tokens]
-        title_ids = self._tokenizer.encode(document.title)[: self._config.max_title_tokens]
-        head = _head(query_ids if mode == "joint" else None, title_ids)
-        chosen = self._choose(spans, scores, room=self._room(len(head), passages_only=passages_only))
-        sources = self._sources(text, [spans[i] for i in chosen], room=self._config.max_input_tokens - len(head) - 1)
-        chosen = chosen[: len(sources)]
-        views = [
-            SentenceView(ids=source.ids, token_stems=_token_stems(source, words), bag=bags[i], bm25=scores[i])
-            for source, i in zip(sources, chosen, strict=True)
-        ]
-        query_view = _query_view(query, self._tokenizer)
+        head = self._head(query_ids if mode == "joint" else None, document.title)
+        room = self._config.max_input_tokens - len(head) - 1
+        sources, scores = self._read(text, spans, scores, room=room, passages_only=passages_only)
+        query_view = self._query_view(query)
+        views = [_view(source, text, score) for source, score in zip(sources, scores, strict=True)]
         by_sentence = sentence_features(query_view, views, self._lexicon)  # (N, 7)
         return Prompt(
             encoder_ids=_encoder_ids(head, sources),
@@ -108,25 +103,29 @@ class PromptBuilder:
             coverage=_coverage(document.text, spans, sources),
         )
 
-    def _room(self, head_len: int, *, passages_only: bool) -> int:
-        room = self._config.max_input_tokens - head_len - 1
-        return int(room * self._config.passages_share) if passages_only else room
+    def _head(self, query_ids: Ids | None, title: str) -> list[int]:
+        """What stands before the first sentence."""
+        title_ids = self._tokenizer.encode(title)[: self._config.max_title_tokens]
+        head = [QUERY, *query_ids.tolist()] if query_ids is not None else []
+        head += [TITLE, *title_ids.tolist()] if len(title_ids) else []
+        return [*head, DOCUMENT]
 
-    def _choose(self, spans: Sequence[Span], scores: Sequence[float], *, room: int) -> list[int]:
-        return select_passages(spans, scores, max_tokens=room, max_sentences=NUM_MARKERS)
+    def _query_view(self, query: str) -> QueryView:
+        words = [word for word in query.split() if word.strip("?!.,;:\"'").casefold() not in STOPWORDS]
+        ids = self._tokenizer.encode(" ".join(words) or query)[: self._config.max_query_tokens]
+        return QueryView(ids=ids, stems=frozenset(content_stems(query)))
 
-    def _sources(self, text: str, spans: Sequence[Span], *, room: int) -> list[SourceSentence]:
-        """Tokenised sentences; the estimate that chose them can be short, so what does not fit is left off the end."""
-        sources: list[SourceSentence] = []
-        for span, pieces in zip(spans, self._tokenizer.encode_pieces([s.of(text) for s in spans]), strict=True):
-            allowed = min(self._config.max_sentence_tokens, room - 1)
-            if len(pieces.ids) > allowed and sources:
-                allowed = min(allowed, self._config.max_sentence_tokens)
-            if allowed < 1 or (len(pieces.ids) > room - 1 and sources):
-                break
-            sources.append(_source(span, pieces, allowed))
-            room -= 1 + len(sources[-1].ids)
-        return sources
+    def _read(
+        self, text: str, spans: Sequence[Span], scores: Sequence[float], *, room: int, passages_only: bool
+    ) -> tuple[list[SourceSentence], list[float]]:
+        """The sentences to read, tokenised, in document order; and their scores."""
+        share = self._config.passages_share if passages_only else 1.0
+        chosen = select_passages(spans, scores, max_tokens=int(room * share), max_sentences=NUM_MARKERS)
+        pieces = self._tokenizer.encode_pieces([spans[i].of(text) for i in chosen])
+        longest = min(self._config.max_sentence_tokens, room - 1)
+        sources = [_source(spans[i], piece, longest) for i, piece in zip(chosen, pieces, strict=True)]
+        kept = _fitting(sources, [scores[i] for i in chosen], room)
+        return [sources[k] for k in kept], [scores[chosen[k]] for k in kept]
 
     def _features(
         self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats
@@ -139,15 +138,23 @@ class PromptBuilder:
         return np.concatenate(blocks)  # (S, F)
 
 
-def _query_view(query: str, tokenizer: Tokenizer) -> QueryView:
-    content = " ".join(word for word in query.split() if word.strip("?!.,;:\"'").casefold() not in STOPWORDS) or query
-    return QueryView(ids=tokenizer.encode(content)[:48], stems=frozenset(content_stems(query)))
+def _scanned(text: str, max_chars: int) -> str:
+    """The beginning of `text`; white space before the first letter is not counted, so something is always read."""
+    return text[: len(text) - len(text.lstrip()) + max_chars]
 
 
-def _head(query_ids: Ids | None, title_ids: Ids) -> list[int]:
-    head = [QUERY, *query_ids.tolist()] if query_ids is not None else []
-    head += [TITLE, *title_ids.tolist()] if len(title_ids) else []
-    return [*head, DOCUMENT]
+def _fitting(sources: Sequence[SourceSentence], scores: Sequence[float], room: int) -> list[int]:
+    """Which sources fit in `room` tokens: nearly always all, but the estimate that chose them can be short.
+
+    The first sentence goes first and then the best, so that what is left off is what matters least.
+    """
+    kept: list[int] = []
+    for index in sorted(range(len(sources)), key=lambda i: (i > 0, -scores[i], i)):
+        cost = 1 + len(sources[index].ids)
+        if cost <= room:
+            kept.append(index)
+            room -= cost
+    return sorted(kept)
 
 
 def _encoder_ids(head: list[int], sources: Sequence[SourceSentence]) -> Ids:
@@ -175,19 +182,28 @@ def _source(span: Span, pieces: Pieces, allowed: int) -> SourceSentence:
     )
 
 
-def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ...]:
-    """For each token the stem of the word it ends in, "" for punctuation."""
-    starts = [word.start for word in words]
-    found = (bisect_right(starts, int(end) - 1) - 1 for end in source.ends)
-    return tuple(
-        words[i].stem if i >= 0 and words[i].end >= end else "" for i, end in zip(found, source.ends.tolist(), strict=True)
+def _view(source: SourceSentence, text: str, score: float) -> SentenceView:
+    words = split_words(source.span.of(text))
+    return SentenceView(
+        ids=source.ids,
+        token_stems=_token_stems(source, words),
+        bag=Counter(word.stem for word in words),
+        bm25=score,
     )
 
 
+def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ...]:
+    """For each token the stem of the word it ends in, "" for punctuation. Words' places count from the sentence."""
+    starts = [word.start for word in words]
+    stems: list[str] = []
+    for end in (source.ends - source.span.start).tolist():
+        place = bisect_right(starts, end - 1) - 1
+        stems.append(words[place].stem if place >= 0 and words[place].end >= end else "")
+    return tuple(stems)
+
+
 def _coverage(text: str, spans: Sequence[Span], sources: Sequence[SourceSentence]) -> float:
-    """The share of the document's sentences, in code points, that stands in the encoder's input."""
-    read = sum(int(source.ends[-1]) - source.span.start for source in sources if len(source.ids))
-    scanned = sum(len(span) for span in spans)
-    unscanned = len(text) - (spans[-1].end if spans else 0)
-    total = scanned + max(0, len(text.rstrip()) - len(text) + unscanned)
-    return min(1.0, read / max(1, total))
+    """The share of the document that was read, in code points; white space around sentences does not count."""
+    num_read = sum(int(source.ends[-1]) - source.span.start for source in sources)
+    between = spans[-1].end - spans[0].start - sum(len(span) for span in spans)
+    return num_read / (len(text.strip()) - between)

@@ -28,8 +28,10 @@ from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS, Tokenizer
 class SummarizerConfig:
     """How a model is run. `max_draft` 0 writes token by token: same text, more steps."""
 
-    runtime: Literal["onnx", "eager"] = "onnx"
-    execution: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runtime: str = "onnx"
+    precision: Literal["int8", "fp32"] = "int8"
+    num_threads: int | None = None
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     max_output_tokens: int = 160
     max_draft: int = 64
@@ -58,7 +60,10 @@ class Summarizer:
         builder = PromptBuilder(
             Tokenizer.load(path / "tokenizer.json"), Lexicon.load(path / "lexicon.safetensors"), config.prompt
         )
-        runtime = load_runtime(config.runtime, path, config.execution)
+        execution = RuntimeConfig(
+            precision=config.precision, num_threads=config.num_threads, providers=config.providers
+        )
+        runtime = load_runtime(config.runtime, path, execution)
         return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config)
 
     @property
@@ -116,6 +121,10 @@ class Generation:
     def cancel(self, index: int) -> None:
         """Spend nothing on this one any more."""
         self._decoder.cancel(index)
+
+    def tokens(self, index: int) -> list[int]:
+        """The ids written so far, markers and end included."""
+        return list(self._decoder.rows[index].tokens)
 
     def text(self, index: int) -> str:
         """What is written so far."""

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import tokenizers
+import tokenizers.processors
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.runtimes.base import Ids
@@ -45,6 +46,8 @@ class Tokenizer:
         self._backend = backend
         # Without this a document could write "<s3>" and so forge a marker.
         backend.encode_special_tokens = True
+        # Places leave out the space a token carries before its word.
+        backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
         for index, token in enumerate(SPECIAL_TOKENS):
             if backend.token_to_id(token) != index:
                 raise WeightsCorrupt(f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}")

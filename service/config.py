@@ -223,6 +223,6 @@ def _number(name: str, value: float | str, kind: type[int] | type[float]) -> flo
         number = kind(value)
     except ValueError as error:
         raise ConfigError(f"{name} = {value!r}: must be {kind.__name__}") from error
-    if number != float(value):
+    if kind is int and number != float(value):
         raise ConfigError(f"{name} = {value!r}: must be a whole number")
     return number

@@ -92,8 +92,8 @@ class _Batch:
         self.failed = error is not None
         if error is not None:
             logs.fault("generation_failed", error)
-        for job in self.open.values():
-            job.fail(Unavailable("the generation failed"))
+        while self.open:
+            self.open.popitem()[1].fail(Unavailable("the generation failed"))
         # Contained, unless it is meant for the thread (SystemExit and the like).
         return isinstance(error, Exception)
 
@@ -115,7 +115,7 @@ class Engine:
         self._on_batch = on_batch
         self._on_death: Callable[[], None] = lambda: None
         self._num_failures = 0
-        self._num_running = 0
+        self._running = _Batch([])
         self._known_good: Prompt | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -138,7 +138,7 @@ class Engine:
     @property
     def num_batches_ahead(self) -> int:
         """Batches, waiting or running, that a new job has to wait for."""
-        return -(-(self._scheduler.num_waiting + self._num_running) // self._max_batch)
+        return -(-(self._scheduler.num_waiting + len(self._running.open)) // self._max_batch)
 
     @property
     def num_waiting(self) -> int:
@@ -173,12 +173,11 @@ class Engine:
             self._on_death()
 
     def _generate(self, jobs: Sequence[Job]) -> None:
-        self._num_running = len(jobs)
         self._on_batch(len(jobs))
-        with _Batch(jobs) as batch:
+        self._running = _Batch(jobs)
+        with self._running as batch:
             self._decode(batch, started_at=time.monotonic())
         self._num_failures = self._num_failures + 1 if batch.failed else 0
-        self._num_running = 0
         if not batch.failed and self._known_good is None:
             self._known_good = jobs[0].prompt
 
@@ -195,6 +194,7 @@ class Engine:
 
     def _decode(self, batch: _Batch, started_at: float) -> None:
         generation = self._summarizer.start([job.prompt for job in batch.open.values()])
+        _reply(generation, batch, started_at)
         _drop_lost(generation, batch)  # encoding takes its time
         while generation.active:
             generation.step()
@@ -208,8 +208,8 @@ def _drop_lost(generation: Generation, batch: _Batch) -> None:
         if job.is_wanted and not job.deadline.expired:
             continue
         generation.cancel(index)
-        job.fail(DeadlineExceeded("the deadline passed while the summary was being written"))
         del batch.open[index]
+        job.fail(DeadlineExceeded("the deadline passed while the summary was being written"))
 
 
 def _reply(generation: Generation, batch: _Batch, started_at: float) -> None:
@@ -219,6 +219,7 @@ def _reply(generation: Generation, batch: _Batch, started_at: float) -> None:
             if job.on_text is not None:
                 job.show(generation.text(index))
             continue
+        del batch.open[index]  # first: whoever is answered must not find its own job still counted
         job.finish(
             Generated(
                 summary=generation.summary(index),
@@ -227,4 +228,3 @@ def _reply(generation: Generation, batch: _Batch, started_at: float) -> None:
                 decode_ms=generation.decode_ms,
             )
         )
-        del batch.open[index]

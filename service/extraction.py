@@ -15,9 +15,9 @@ from qdts.service.request import Request
 
 # What the lead rung reads at most: its cost is bounded whatever the document, so it needs no thread.
 LEAD_CHARS = 2_000
-# What looks like the end of a sentence, and how many of them are read: prose of 2 MB has fewer, and a thread that reads
-# cannot be stopped.
-_BREAK = re.compile(r"[.!?\n\u3002\uff01\uff1f]+")
+# What looks like the end of a sentence, and how many of them are read: prose of 2 MB has fewer, and a thread
+# that reads cannot be stopped.
+_BREAK = re.compile(r"[.!?]\s|[\u3002\uff01\uff1f\n]")
 MAX_BREAKS = 50_000
 # Names what makes extractive answers, in cache keys: raise it when they change.
 EXTRACTIVE_VERSION = "extractive@1"

@@ -35,6 +35,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._num_running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Return when no call of ours runs."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -57,11 +64,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
 
         async def call(data: bytes, context: Context) -> Any:
-            return await self._call(method, behaviour, lambda: _parse(parse, data), context)
+            self._count(+1)
+            try:
+                return await self._call(method, behaviour, lambda: _parse(parse, data), context)
+            finally:
+                self._count(-1)
 
         stream, unary = grpc.unary_stream_rpc_method_handler, grpc.unary_unary_rpc_method_handler
         wrap = stream if handler.response_streaming else unary
         return wrap(cast("Any", call), None, handler.response_serializer)
+
+    def _count(self, change: int) -> None:
+        self._num_running += change
+        if self._num_running:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     async def _call(
         self, method: str, behaviour: Behaviour, parse: Callable[[], Message], context: Context

@@ -23,8 +23,12 @@ from qdts.service.reply import DegradeReason, Reply, Rung, Timings
 from qdts.service.request import Request, Tier
 from qdts.service.scheduler import Generated, Prompt
 
-# Kept back for the way out: the reply must leave before the deadline, not at it.
-REPLY_RESERVE_S = 0.003
+# Kept back for the way out, as a share of what is left and between two bounds: the reply must leave before
+# the deadline, not at it.
+REPLY_SHARE = 0.05
+MIN_REPLY_S, MAX_REPLY_S = 0.003, 0.050
+# What an extract takes until it has been measured: so much, and so much per code point.
+EXTRACT_GUESS_MS, EXTRACT_GUESS_MS_PER_CHAR = 5.0, 0.001
 # Reading fewer passages takes about so much of a full reading, until it has been measured.
 PASSAGES_GUESS = 0.5
 
@@ -117,10 +121,11 @@ class Ladder:
 
     def model_deadline(self, request: Request, deadline: Deadline) -> Deadline:
         """When the model must be done so that an extractive answer could still be made."""
-        extractive_ms = self._costs.predict_ms(Rung.EXTRACTIVE, request.num_chars) or 0.0
+        extractive_ms = self._costs.predict_ms(Rung.EXTRACTIVE, request.num_chars)
+        if extractive_ms is None:
+            extractive_ms = EXTRACT_GUESS_MS + EXTRACT_GUESS_MS_PER_CHAR * request.num_chars
         # Never more than half of what is left: a slow fallback must not crowd out what it falls back from.
-        reserve_s = min(extractive_ms / 1000, deadline.remaining_s / 2) + REPLY_RESERVE_S
-        return deadline.sooner(reserve_s)
+        return before_reply(deadline).sooner(min(extractive_ms / 1000, deadline.remaining_s / 2))
 
     async def _try(
         self, rung: Rung, request: Request, deadline: Deadline, on_text: OnText | None
@@ -133,7 +138,7 @@ class Ladder:
         return made
 
     async def _try_extractive(self, request: Request, deadline: Deadline) -> _Made | DegradeReason:
-        until = deadline.sooner(REPLY_RESERVE_S)
+        until = before_reply(deadline)
         predicted_ms = self._costs.predict_ms(Rung.EXTRACTIVE, request.num_chars) or 0.0
         if predicted_ms > until.remaining_s * 1000 or until.expired:
             self._costs.forgive(Rung.EXTRACTIVE, request.num_chars)
@@ -185,6 +190,11 @@ class Ladder:
             model_version=self._generator.summarizer.version if by_model and self._generator else "",
             timings=made.timings,
         )
+
+
+def before_reply(deadline: Deadline) -> Deadline:
+    """The deadline with time kept back for sending the reply."""
+    return deadline.sooner(min(max(REPLY_SHARE * deadline.remaining_s, MIN_REPLY_S), MAX_REPLY_S))
 
 
 def is_supported(summary: Summary) -> bool:

@@ -4,12 +4,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import cast
 
-import qdts.models
-from qdts.errors import ConfigError, Draining, Unsupported, WeightsError, WeightsMissing
+from qdts.errors import ConfigError, Draining, Unsupported, WeightsError
 from qdts.models.document import Document
+from qdts.models.shipped import find_model
 from qdts.service import logs
 from qdts.service.answering import Answerer
 from qdts.service.cache import CacheKeys, LruCache
@@ -26,9 +24,11 @@ from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
 
-NO_MODEL = "none"
 WARM_UP_S = 60.0
 ENGINE_STOP_S = 5.0
+# Threads that read text keep the interpreter for so long at a time, and the event loop waiting: Python's
+# default of 5 ms would add up to many times that per call when they are busy.
+SWITCH_INTERVAL_S = 0.0005
 
 Load = Callable[[EngineConfig], Summarizer | None]
 
@@ -68,20 +68,7 @@ def load_model(config: EngineConfig) -> Summarizer | None:
     settings = SummarizerConfig(
         runtime=config.runtime, precision=config.precision, num_threads=config.num_threads or None
     )
-    return cast("Summarizer", GenerativeSummarizer.load(path, settings))
-
-
-def find_model(name: str) -> Path | None:
-    """The directory of the model `name`; None if there is none and none was asked for."""
-    if name == NO_MODEL:
-        return None
-    shipped = Path(qdts.models.__file__).parent / "weights"
-    if not name:
-        return next(iter(sorted(path.parent for path in shipped.glob("*/manifest.json"))), None)
-    for path in (Path(name), shipped / name):
-        if path.is_dir():
-            return path
-    raise WeightsMissing(f"engine.model = {name!r}: neither a directory nor a model in {shipped}")
+    return GenerativeSummarizer.load(path, settings)
 
 
 class Application:
@@ -111,8 +98,10 @@ class Application:
 
     async def start(self) -> None:
         """Listen, load, warm up, be ready. Until then health says "not serving" and calls get LOADING."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         if self._config.metrics.enabled:
             self._endpoint = _metrics_endpoint(self.metrics, self._config)
+        await self.health.become(State.LOADING)
         await self._server.start()
         summarizer = await asyncio.to_thread(self._load, self._config.engine)
         if summarizer is not None:
@@ -191,7 +180,7 @@ def _metrics_endpoint(metrics: Metrics, config: ServerConfig) -> MetricsEndpoint
 
 def _warm_up_request(tier: Tier) -> Request:
     text = (
-        "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen from thirty kilometres. "
+        "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen for thirty miles. "
         "Keepers lived there until 1981, when the light became automatic."
     )
     return Request(

@@ -59,7 +59,7 @@ class Job:
 
     def show(self, text: str) -> None:
         """Hand out the text so far, from any thread."""
-        if self.on_text is not None and self.is_wanted:
+        if text and self.on_text is not None and self.is_wanted:
             on_text = self.on_text
             self._tell(lambda: on_text(text))
 

@@ -1,6 +1,7 @@
-"""The grpc.aio server: what is registered on it, its transport limits, how it leaves without failing a call."""
+"""The grpc.aio server: what is registered on it, its transport limits, how it leaves and fails no call."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -18,6 +19,9 @@ from qdts.v1 import summarization_pb2_grpc as pb_grpc
 # The generated module carries no types.
 _register = cast("Callable[..., None]", vars(pb_grpc)["add_SummarizationServiceServicer_to_server"])
 
+# For the last replies to leave after their handlers have returned.
+FLUSH_S = 0.2
+
 
 class GrpcServer:
     """Listens from start() to drain()."""
@@ -32,6 +36,7 @@ class GrpcServer:
     ) -> None:
         self._config = config.server
         self._health = health_of_server
+        self._interceptor = interceptor
         self._server = grpc.aio.server(
             interceptors=[interceptor],
             options=transport_options(config),
@@ -60,7 +65,12 @@ class GrpcServer:
         await self._health.become(State.DRAINING)
         await asyncio.sleep(self._config.drain_delay_s if was_open else 0)
         await self._health.become(State.CLOSED)
-        await self._server.stop(self._config.drain_grace_s)
+        stopping = asyncio.ensure_future(self._server.stop(self._config.drain_grace_s))
+        # Health watchers never end by themselves; once our own calls have, nobody else is waited for.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._interceptor.wait_until_idle(), self._config.drain_grace_s)
+        await self._server.stop(FLUSH_S)
+        await stopping
 
 
 def transport_options(config: ServerConfig) -> list[tuple[str, int]]:

@@ -35,7 +35,7 @@ class TextStream:
                 yield piece
 
     def rest(self, text: str) -> str:
-        """What is missing of `text`, which then counts as given; "" if what was given is not its beginning."""
+        """What is missing of `text`, now given; "" if it does not begin with what was given before."""
         if not text.startswith(self._given):
             return ""
         piece = text[len(self._given) :]

@@ -75,7 +75,7 @@ def test_nothing_heavy_is_a_base_dependency(name: str) -> None:
     assert not [line for line in PROJECT["project"]["dependencies"] if line.startswith(name)]
 
 
-SERVING = "qdts.service.cli qdts.service.main qdts.service.local qdts.service.client qdts.models.manifest"
+SERVING = "qdts.service.cli qdts.service.main qdts.service.local qdts.service.client qdts.models.summarizer"
 
 
 @pytest.mark.parametrize("module", SERVING.split())

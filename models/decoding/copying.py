@@ -10,7 +10,7 @@ weights. Knows nothing of text: sentences are ids, clause ends and word counts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,98 +66,134 @@ class Piece:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Where the open piece may have begun, and the furthest end it may then reach."""
+
+    begin: int
+    limit: int
+
+
 @dataclass(slots=True)
 class CopyState:
-    """How far one summary has got; `advance` token by token, `copy` to look ahead."""
+    """How far one summary has got; `advance` token by token, `copy` to look ahead.
+
+    The last of `pieces` is open. Clauses that begin with the same tokens are followed side by side until the tokens
+    tell them apart; `pieces` shows the first of those left.
+    """
 
     sentences: Sequence[CopySentence]
     end_id: int
     max_words: int
     # The sentence most likely to be chosen first: a guess for the draft, nothing more.
     guess: int | None = None
+    # May pieces begin and end at clause marks? Only a net that has learned to trim should; else only a sentence
+    # that exceeds `max_words` is cut, at the last clause that fits.
+    trims: bool = False
     pieces: list[Piece] = field(default_factory=list[Piece])
     words_left: int = field(init=False)
-    _open: int | None = None  # the sentence whose marker was written, its piece not begun
-    finished: bool = False
+    finished: bool = field(default=False, init=False)
+    _chosen: int | None = field(default=None, init=False)  # the sentence whose marker was written, its piece not begun
+    _readings: tuple[_Reading, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         self.words_left = self.max_words
 
     def copy(self) -> "CopyState":
         """An independent state at the same place."""
-        twin = CopyState(self.sentences, self.end_id, self.max_words, self.guess, list(self.pieces))
-        twin.words_left, twin._open, twin.finished = self.words_left, self._open, self.finished
+        twin = replace(self, pieces=list(self.pieces))
+        twin.words_left, twin.finished = self.words_left, self.finished
+        twin._chosen, twin._readings = self._chosen, self._readings
         return twin
 
     def allowed(self) -> Ids:
         """The ids that may come next; never empty before END."""
-        if self._open is not None:
-            sentence = self.sentences[self._open]
-            return np.unique(sentence.ids[sentence.begins()])
-        if not self.pieces:
-            return np.array([s.marker for s in self.sentences], np.int64)
-        return self._after_token(self.pieces[-1])
+        if self._chosen is not None:
+            options = [int(self.sentences[self._chosen].ids[begin]) for begin in self._begins(self._chosen)]
+        elif self.pieces:
+            options = self._after_token()
+        else:
+            options = [sentence.marker for sentence in self.sentences]
+        return np.array(sorted(set(options)), np.int64)
 
-    def _after_token(self, piece: Piece) -> Ids:
-        sentence = self.sentences[piece.index]
-        limit = sentence.last_end(piece.begin, self.words_left)
-        options: list[int] = [] if piece.end >= limit else [int(sentence.ids[piece.end])]
-        if piece.end >= limit or sentence.may_end(piece.begin, piece.end):
-            options += [self.end_id, *self._next_markers(piece)]
-        return np.array(options, np.int64)
+    def _begins(self, index: int) -> list[int]:
+        return self.sentences[index].begins() if self.trims else [0]
 
-    def _next_markers(self, piece: Piece) -> list[int]:
+    def _after_token(self) -> list[int]:
+        options = [token for token in map(self._continuation, self._readings) if token is not None]
+        stopped = self._stopped()
+        return [*options, self.end_id, *self._next_markers(stopped)] if stopped else options
+
+    def _continuation(self, reading: _Reading) -> int | None:
+        """The token after the open piece, read so."""
+        last = self.pieces[-1]
+        end = reading.begin + last.end - last.begin
+        return int(self.sentences[last.index].ids[end]) if end < reading.limit else None
+
+    def _stopped(self) -> Piece | None:
+        """The open piece as it is if it stops here; None where it may not."""
+        last = self.pieces[-1]
+        for reading in self._readings:
+            end = reading.begin + last.end - last.begin
+            if end >= reading.limit or (self.trims and self.sentences[last.index].may_end(reading.begin, end)):
+                return Piece(last.index, reading.begin, end)
+        return None
+
+    def _num_words(self, piece: Piece) -> int:
+        before = self.sentences[piece.index].words_before
+        return int(before[piece.end] - before[piece.begin])
+
+    def _next_markers(self, stopped: Piece) -> list[int]:
         """Markers of later sentences that still fit whole."""
-        used = self.sentences[piece.index].words_before
-        left = self.words_left - int(used[piece.end] - used[piece.begin])
-        later = self.sentences[piece.index + 1 :]
-        return [s.marker for s in later if int(s.words_before[-1]) <= left]
+        left = self.words_left - self._num_words(stopped)
+        later = self.sentences[stopped.index + 1 :]
+        return [sentence.marker for sentence in later if int(sentence.words_before[-1]) <= left]
 
     def advance(self, token: int) -> None:
         """Take one allowed token."""
+        if self._chosen is not None:
+            self._begin_piece(self._chosen, token)
+        elif self.pieces and (going_on := [r for r in self._readings if self._continuation(r) == token]):
+            last = self.pieces[-1]
+            begin = going_on[0].begin
+            self._readings = tuple(going_on)
+            self.pieces[-1] = Piece(last.index, begin, begin + last.end - last.begin + 1)
+        else:
+            self._end_piece(token)
+
+    def _begin_piece(self, index: int, token: int) -> None:
+        sentence = self.sentences[index]
+        begins = [begin for begin in self._begins(index) if int(sentence.ids[begin]) == token]
+        self._readings = tuple(_Reading(begin, sentence.last_end(begin, self.words_left)) for begin in begins)
+        self.pieces.append(Piece(index, begins[0], begins[0] + 1))
+        self._chosen = None
+
+    def _end_piece(self, token: int) -> None:
+        """END, or the marker of the next sentence."""
+        if self.pieces:
+            stopped = self._stopped()
+            assert stopped is not None, f"token {token} is not allowed here"
+            self.pieces[-1] = stopped
+            self.words_left -= self._num_words(stopped)
         if token == self.end_id:
             self.finished = True
-        elif self._open is not None:
-            self._begin_piece(token)
-        elif self.pieces and token == self._continuation():
-            last = self.pieces[-1]
-            self.pieces[-1] = Piece(last.index, last.begin, last.end + 1)
         else:
-            self._open_sentence(token)
-
-    def _continuation(self) -> int | None:
-        last = self.pieces[-1]
-        ids = self.sentences[last.index].ids
-        return int(ids[last.end]) if last.end < len(ids) else None
-
-    def _begin_piece(self, token: int) -> None:
-        assert self._open is not None
-        ids = self.sentences[self._open].ids
-        begin = next(t for t in self.sentences[self._open].begins() if int(ids[t]) == token)
-        self.pieces.append(Piece(self._open, begin, begin + 1))
-        self._open = None
-
-    def _open_sentence(self, token: int) -> None:
-        if self.pieces:
-            last = self.pieces[-1]
-            used = self.sentences[last.index].words_before
-            self.words_left -= int(used[last.end] - used[last.begin])
-        self._open = next(i for i, s in enumerate(self.sentences) if s.marker == token)
+            self._chosen = next(i for i, sentence in enumerate(self.sentences) if sentence.marker == token)
 
     def draft(self, max_tokens: int) -> list[int]:
-        """The likeliest run from here: on to the furthest end of the open piece; at the start, the guessed sentence."""
+        """The likeliest run from here: to the furthest end of the open piece; at the start, the guessed sentence."""
         if self.finished:
             return []
-        if self._open is not None:
-            return self._run(self._open, 0, 0)[:max_tokens]
+        if self._chosen is not None:
+            return self._whole(self._chosen)[:max_tokens]
         if self.pieces:
             last = self.pieces[-1]
-            return self._run(last.index, last.begin, last.end)[:max_tokens]
+            return self.sentences[last.index].ids[last.end : self._readings[0].limit][:max_tokens].tolist()
         if self.guess is None:
             return []
-        return [self.sentences[self.guess].marker, *self._run(self.guess, 0, 0)][:max_tokens]
+        return [self.sentences[self.guess].marker, *self._whole(self.guess)][:max_tokens]
 
-    def _run(self, index: int, begin: int, end: int) -> list[int]:
-        """Ids from `end` to as far as a piece of sentence `index` that began at `begin` may reach."""
-        limit = self.sentences[index].last_end(begin, self.words_left)
-        return self.sentences[index].ids[end:limit].tolist()
+    def _whole(self, index: int) -> list[int]:
+        """Ids of sentence `index` as far as it fits."""
+        sentence = self.sentences[index]
+        return sentence.ids[: sentence.last_end(0, self.words_left)].tolist()

@@ -56,7 +56,9 @@ class GreedyDecoder:
         self.rows[index].is_active = False
 
     def step(self) -> None:
-        """One forward pass for all active rows: each gains at least one token."""
+        """One forward pass for all active rows: each gains at least one token. Without any, nothing happens."""
+        if not self.active:
+            return
         for row in self.rows:
             room = self._max_tokens - len(row.tokens) - 1
             row.draft = row.state.draft(min(self._max_draft, room)) if row.is_active and room > 0 else []
@@ -89,6 +91,8 @@ class GreedyDecoder:
         row.num_drafted += len(row.draft)
         row.num_accepted += num_right
         for token in (*row.draft[:num_right], int(chosen[first + num_right])):
+            if row.state.finished:
+                break  # the draft held the end: the choice after it means nothing
             row.state.advance(token)
             row.tokens.append(token)
         row.pending = row.tokens[-1:]

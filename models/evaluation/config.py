@@ -1,5 +1,6 @@
 """What an evaluation is to do, checked. Knows nothing of how it is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -8,6 +9,8 @@ from qdts.errors import ConfigError
 from qdts.models.evaluation.systems import BASELINE_NAMES, RUNG_NAMES
 from qdts.models.prompt import Mode
 
+RUNTIMES = ("onnx", "eager")
+PRECISIONS = ("int8", "fp32")
 MAX_SUMMARY_WORDS = 1000
 
 
@@ -45,6 +48,12 @@ class EvaluationConfig:
             raise ConfigError(f"rows_per_set must be at least 1, is {self.rows_per_set}")
         if not self.systems and self.model_dir is None:
             raise ConfigError("nothing to evaluate: systems is empty and model_dir is not set")
-        known = BASELINE_NAMES + RUNG_NAMES
-        if unknown := [name for name in self.systems if name not in known]:
-            raise ConfigError(f"systems: {unknown[0]!r} is not one of {', '.join(known)}")
+        _check_names("systems", self.systems, BASELINE_NAMES + RUNG_NAMES)
+        _check_names("modes", self.modes, get_args(Mode))
+        _check_names("runtimes", self.runtimes, RUNTIMES)
+        _check_names("precisions", self.precisions, PRECISIONS)
+
+
+def _check_names(field: str, names: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"{field}: {unknown[0]!r} is not one of {', '.join(known)}")

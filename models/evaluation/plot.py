@@ -5,10 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from qdts.errors import ConfigError
 from qdts.models.evaluation import metrics
 from qdts.models.evaluation.bootstrap import Score
 from qdts.models.evaluation.report import Report, SystemReport
+
+PLOT_PACKAGE = "matplotlib"
 
 _PANELS = {metrics.ROUGE_L: "ROUGE-L (F1, %)", metrics.ANSWER_CONTAINED: "Answer contained (% of rows)"}
 # Okabe & Ito's palette, which colour-blind readers can tell apart; greys for the lead.
@@ -46,11 +47,8 @@ def save_plot(report: Report, path: Path) -> None:
 
 
 def _load_pyplot() -> Any:
-    try:
-        cast(Any, import_module("matplotlib")).use("Agg")
-    except ModuleNotFoundError as error:
-        raise ConfigError("the plot needs the package 'matplotlib'") from error
-    return import_module("matplotlib.pyplot")
+    cast(Any, import_module(PLOT_PACKAGE)).use("Agg")
+    return import_module(f"{PLOT_PACKAGE}.pyplot")
 
 
 def _draw_panel(axis: Any, report: Report, name: str) -> None:

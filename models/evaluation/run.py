@@ -15,7 +15,7 @@ from qdts.models.evaluation.baselines import EMBEDDING_BASELINE
 from qdts.models.evaluation.config import EvaluationConfig
 from qdts.models.evaluation.environment import describe_environment
 from qdts.models.evaluation.metrics import measure
-from qdts.models.evaluation.plot import save_plot
+from qdts.models.evaluation.plot import PLOT_PACKAGE, save_plot
 from qdts.models.evaluation.report import Measured, Report, score_systems
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.samples import SAMPLE_V1, load_row_file
@@ -38,11 +38,20 @@ def run_evaluation(config: EvaluationConfig) -> Report:
         environment=describe_environment(),
         num_rows=dict(Counter(row.set for row in rows)),
         systems=score_systems(rows, measured, config.seed),
-        notes=() if embedder else (f"Without embeddings ({EMBEDDING_PACKAGE}): no cosines, no minilm_1.",),
+        notes=_notes(embedder),
     )
     if config.out_dir is not None:
         _save(report, rows, measured, config.out_dir)
     return report
+
+
+def _notes(embedder: Embedder | None) -> tuple[str, ...]:
+    missing: list[str] = []
+    if embedder is None:
+        missing.append(f"Without embeddings ({EMBEDDING_PACKAGE}): no cosines, no minilm_1.")
+    if find_spec(PLOT_PACKAGE) is None:
+        missing.append(f"Without {PLOT_PACKAGE}: no picture.")
+    return tuple(missing)
 
 
 def _load(config: EvaluationConfig) -> list[EvalRow]:
@@ -117,10 +126,11 @@ def _settings(config: EvaluationConfig) -> dict[str, object]:
 def _save(report: Report, rows: Sequence[EvalRow], measured: Sequence[Measured], out_dir: Path) -> None:
     report.save_json(out_dir / "report.json")
     (out_dir / "report.md").write_text(to_markdown(report), encoding="utf-8")
-    save_plot(report, out_dir / "report.png")
     lines = [
         json.dumps({"system": system.name, "set": row.set, "id": row.id, "summary": text, **measures})
         for system in measured
         for row, text, measures in zip(rows, system.texts, system.measures, strict=True)
     ]
     (out_dir / "outputs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if find_spec(PLOT_PACKAGE) is not None:
+        save_plot(report, out_dir / "report.png")

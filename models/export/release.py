@@ -13,7 +13,7 @@ PRECISIONS = ("fp32", "int8")
 
 
 def export(model_dir: Path, out_dir: Path, precisions: Sequence[str] = ("int8",)) -> None:
-    """Write out_dir/onnx/<precision>/ for each precision; the manifest is written afterwards, by its own module."""
+    """Write out_dir/onnx/<precision>/ for each precision. The manifest is written afterwards."""
     unknown = sorted(set(precisions) - set(PRECISIONS))
     if unknown or not precisions:
         raise ValueError(f"precisions are {list(precisions)}; known: {', '.join(PRECISIONS)}")

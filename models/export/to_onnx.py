@@ -1,7 +1,7 @@
 """T5 in torch -> three fp32 ONNX graphs and the embedding table that `runtimes.onnx_runtime` runs.
 
 encoder.onnx  embedded (B, S, C), mask (B, S) -> hidden (B, S, C)
-start.onnx    hidden (B, S, C) [, features (B, S, F), present (B,)] -> per decoder layer key, value (B, H, S, D)
+start.onnx    hidden (B, S, C) [, features (B, S, F), present (B,)] -> per layer key, value (B, H, S, D)
 step.onnx     embedded (B, T, C), lengths (B,), mask (B, S), the document's and the cache's keys and values
               -> state (B, T, C), new keys and values (B, H, T, D)
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from qdts.models.nets.layers import KeyValue

@@ -225,8 +225,9 @@ class T5(nn.Module):
         bias = self.decoder.causal_bias(lengths, tokens.shape[1], past[0].key.shape[2])
         return self.decoder(self.shared(tokens), bias, mask, document, past)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(..., C) -> (..., V), on demand: training may ask for the target positions only."""
-        if not self.config.tie_word_embeddings:
-            return self.lm_head(hidden)
-        return F.linear(hidden * self.config.d_model**-0.5, self.shared.weight)
+    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
+        """(..., C) -> (..., V), or (..., len(ids)), on demand: training asks for target positions only."""
+        tied = self.config.tie_word_embeddings
+        weight = self.shared.weight if tied else self.lm_head.weight
+        scale = self.config.d_model**-0.5 if tied else 1.0
+        return F.linear(hidden * scale, weight if ids is None else weight[ids])

@@ -27,5 +27,5 @@ def load_runtime(name: str, directory: Path, config: RuntimeConfig) -> Runtime:
     if name not in _CLASSES:
         raise Unsupported(f"runtime {name!r} is unknown; known: {', '.join(_CLASSES)}")
     module, attribute = _CLASSES[name]
-    factory = cast(Any, getattr(importlib.import_module(module), attribute))
+    factory: Any = getattr(importlib.import_module(module), attribute)
     return cast(Runtime, factory.load(directory, config))

@@ -8,7 +8,7 @@ _PRECISIONS = ("fp32", "int8")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeConfig:
-    """`num_threads` None takes every core this process may use; `providers` are ONNX Runtime's names, in order."""
+    """`num_threads` None takes every core of this process; `providers` are ONNX Runtime's names, in order."""
 
     precision: Literal["fp32", "int8"] = "int8"
     num_threads: int | None = None

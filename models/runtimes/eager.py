@@ -1,6 +1,6 @@
 """The network itself, in torch: slow to start, easy to read, the oracle for every other runtime.
 
-Shapes: B batch · S document tokens · P cached slots · T tokens of this step · H heads · D head dim · C hidden.
+Shapes: B batch · S document tokens · P cached slots · T tokens of a step · H heads · D head dim · C hidden.
 """
 
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ class _TorchHead:
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
-        logits = self.net.logits(torch.tensor(hidden, device=self.device)).cpu().numpy()
-        return logits if ids is None else logits[:, ids]
+        chosen = None if ids is None else torch.tensor(ids, device=self.device)
+        return self.net.logits(torch.tensor(hidden, device=self.device), chosen).cpu().numpy()
 
 
 class EagerRuntime:
-    """See `runtimes.base.Runtime`. One process-wide torch thread pool: `num_threads` sets it for everybody."""
+    """See `runtimes.base.Runtime`. torch has one thread pool: `num_threads` sets it for the whole process."""
 
     def __init__(self, net: T5, config: RuntimeConfig) -> None:
         if config.precision != "fp32":

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from qdts.errors import WeightsMissing
 from qdts.models.runtimes.base import Floats, Ids
@@ -38,7 +38,7 @@ class Table:
 
     @cached_property
     def _wide(self) -> Floats:
-        # Made when a first choice among the whole vocabulary is asked for; copy-constrained decoding never does.
+        # Made at the first choice among the whole vocabulary; copy-constrained decoding makes none.
         return self.rows.astype(np.float32, copy=False)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
+import onnxruntime as ort  # pyright: ignore[reportMissingTypeStubs]
 
 from qdts.errors import ProviderMissing, WeightsCorrupt, WeightsMissing
 from qdts.models.runtimes.base import Floats

@@ -2,7 +2,7 @@
 
 Documents pass the encoder one by one: they differ in length, and two cores gain nothing from a padded batch;
 so what a document's states are never depends on its neighbours, at any precision.
-Shapes: B batch · S document tokens · P cached slots · T tokens of this step · H heads · D head dim · C hidden.
+Shapes: B batch · S document tokens · P cached slots · T tokens of a step · H heads · D head dim · C hidden.
 """
 
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ class OnnxRuntime:
         if len(rows):
             width = int(counts.max())
             hidden = self._extend(cast(OnnxBatch, batch), rows, tokens[rows, :width], counts[rows])
-            permitted = None if allowed is None else [allowed[row] for row in rows]
+            permitted = None if allowed is None else [allowed[int(row)] for row in rows]
             chosen[rows, :width] = choose(self._embedding.head, hidden, counts[rows], permitted)
         return chosen
 

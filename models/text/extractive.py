@@ -4,11 +4,12 @@ They always answer for a document that is not blank, however odd it is.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 
 from qdts.models.document import Document, Span, Summary, SummarySentence
 from qdts.models.text.bm25 import score_sentences
 from qdts.models.text.sentences import split_sentences
-from qdts.models.text.words import split_words
+from qdts.models.text.words import word_starts
 
 # A second sentence must score at least this share of the best one's BM25 to be worth its words.
 SECOND_SENTENCE_SHARE = 0.6
@@ -30,12 +31,9 @@ def extract(query: str, document: Document, *, max_words: int) -> Summary:
 def lead(document: Document, *, max_words: int) -> Summary:
     """The first sentences, as many as fit in `max_words`."""
     sentences = split_sentences(document.text, document.language)
-    chosen: list[Span] = []
-    for end in range(1, len(sentences) + 1):
-        fitting = fit(sentences[:end], document.text, max_words=max_words)
-        if len(fitting) < end and chosen:
-            break
-        chosen = fitting
+    used = accumulate(len(word_starts(span.of(document.text))) for span in sentences)
+    num_fitting = sum(1 for _ in takewhile(lambda words: words <= max_words, used))
+    chosen = fit(sentences[: max(1, num_fitting)], document.text, max_words=max_words)
     return summary_of(document.text, chosen)
 
 
@@ -44,12 +42,15 @@ def fit(ranked: Sequence[Span], text: str, *, max_words: int) -> list[Span]:
     chosen: list[Span] = []
     left = max_words
     for span in ranked:
-        words = split_words(span.of(text))
-        if len(words) <= left:
+        starts = word_starts(span.of(text))
+        if len(starts) <= left:
             chosen.append(span)
-            left -= len(words)
+            left -= len(starts)
         elif not chosen:
-            return [Span(span.start, span.start + words[max_words - 1].end)]
+            kept = span.of(text)[: starts[max_words]].rstrip()
+            return [Span(span.start, span.start + len(kept))]
+        if left == 0:
+            break
     return chosen
 
 

@@ -14,11 +14,12 @@ from qdts.models.document import Span
 MAX_SENTENCE_CHARS = 600
 
 _CLOSERS = "\"'”’»)\\]』」）】"
+# Each alternative is tried only where a run begins and never gives back what it took, so a run is read once.
+_STOPS = ".!?…؟۔।॥።"
 _BOUNDARY = re.compile(
-    rf"(?P<stop>[.!?…؟۔।॥።]+[{_CLOSERS}]*)(?=\s)"
-    rf"|(?P<wide>[。！？｡]+[{_CLOSERS}]*)"
-    r"|(?P<blank>\s*\n\s*\n\s*)"
-    r"|(?P<line>[^\S\n]*\n[^\S\n]*)"
+    rf"(?P<stop>(?<![{_STOPS}])[{_STOPS}]++[{_CLOSERS}]*+)(?=\s)"
+    rf"|(?P<wide>[。！？｡]++[{_CLOSERS}]*+)"
+    r"|(?P<gap>\n\s*+)"
 )
 _LAST_WORD = re.compile(r"([^\s(\[\"“'‘]+)\.$")
 _CLAUSE_CUT = re.compile(r"[,;:،、，；：)\]–—]\s*|\s+")
@@ -52,10 +53,15 @@ def _ends(text: str, abbreviations: frozenset[str]) -> Iterator[int]:
     for match in _BOUNDARY.finditer(text):
         if match.lastgroup == "stop" and not _is_full_stop(text, match, abbreviations):
             continue
-        if match.lastgroup == "line" and text[match.end() : match.end() + 1].islower():
+        if match.lastgroup == "gap" and _goes_on(text, match):
             continue
         yield match.end()
     yield len(text)
+
+
+def _goes_on(text: str, gap: re.Match[str]) -> bool:
+    """Is the gap one line break inside a sentence?"""
+    return text[gap.end() : gap.end() + 1].islower() and gap.group().count("\n") == 1
 
 
 def _is_full_stop(text: str, match: re.Match[str], abbreviations: frozenset[str]) -> bool:

@@ -5,7 +5,7 @@ Shapes: B batch · S encoder tokens · T decoder tokens · F features.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ def batches(sets: Sequence[ExampleSet], config: TrainConfig) -> Iterator[TrainBa
     rng = np.random.default_rng(config.seed)
     while True:
         order = _epoch(sets, config.shares, rng)
+        if not len(order):
+            raise ValueError(f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on")
         for group in _length_groups(order, sets, config.tokens_per_batch, rng):
             examples = [sets[which][row] for which, row in group]
             yield collate(examples, config, rng)
@@ -88,7 +90,8 @@ def _epoch(sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.G
     """(N, 2) of set and row: each set read `share` times, shuffled."""
     parts: list[npt.NDArray[np.int64]] = []
     for which, (data, share) in enumerate(zip(sets, shares, strict=True)):
-        rows = np.concatenate([rng.permutation(len(data)) for _ in range(int(np.ceil(share)))])[: int(share * len(data))]
+        readings = [rng.permutation(len(data)) for _ in range(int(np.ceil(share)))]
+        rows = np.concatenate([np.zeros(0, np.int64), *readings])[: int(share * len(data))]
         parts.append(np.stack([np.full(len(rows), which), rows], axis=1))
     return rng.permutation(np.concatenate(parts))
 
@@ -112,7 +115,8 @@ def _length_groups(
 
 
 def collate(examples: Sequence[Example], config: TrainConfig, rng: np.random.Generator) -> TrainBatch:
-    """Pad examples to one batch; chance decides which lose the query from their encoder input."""
+    """Pad examples to one batch; chance decides which lose the query, and whose markers are renumbered."""
+    examples = [shift_markers(row, rng) if rng.random() < config.shifted_share else row for row in examples]
     cuts = [row.head_len if rng.random() < config.indexed_share else 0 for row in examples]
     decoder = [np.concatenate([row.prefix, row.target]).astype(np.int64) for row in examples]
     features = [row.features[cut:] for row, cut in zip(examples, cuts, strict=True)]
@@ -131,11 +135,26 @@ def collate(examples: Sequence[Example], config: TrainConfig, rng: np.random.Gen
     )
 
 
+def shift_markers(row: Example, rng: np.random.Generator) -> Example:
+    """The same example with its sentences numbered from a random one instead of from 0."""
+    num_sentences = int(np.count_nonzero(_is_marker(row.encoder_ids)))
+    shift = int(rng.integers(0, NUM_MARKERS - num_sentences + 1))
+    columns = {
+        name: (ids + shift * _is_marker(ids)).astype(np.uint16)
+        for name, ids in (("encoder_ids", row.encoder_ids), ("prefix", row.prefix), ("target", row.target))
+    }
+    return replace(row, **columns)
+
+
+def _is_marker(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
+
+
 def _weights(row: Example, config: TrainConfig, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Loss weight of each label: nothing for the prefix, then by what the token decides."""
     target = row.target.astype(np.int64)
     weights = (rng.random(len(target)) < config.copied_share).astype(np.float32) * config.copied_weight
-    weights[(target >= FIRST_MARKER) & (target < FIRST_MARKER + NUM_MARKERS)] = config.marker_weight
+    weights[_is_marker(target)] = config.marker_weight
     weights[target == END] = config.end_weight
     return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights])
 

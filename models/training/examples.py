@@ -15,7 +15,7 @@ from qdts.models.decoding.copying import CopySentence
 from qdts.models.document import Document, Span
 from qdts.models.prompt import Prompt, PromptBuilder
 from qdts.models.text.words import content_stems
-from qdts.models.tokenizer import END
+from qdts.models.tokenizer import END, HINT
 
 # A sentence counts as part of the reference if this share of it is.
 _MIN_SHARE = 0.15
@@ -53,7 +53,8 @@ def make_example(builder: PromptBuilder, query: str, document: Document, referen
 
 def _query_len(prompt: Prompt) -> int:
     """Tokens at the head of the joint input that indexed mode leaves out: <q> and the query."""
-    return 1 + list(prompt.prefix).index(6) - 2
+    # The decoder's prefix is <pad> <q> query <hint> ...
+    return int(np.flatnonzero(prompt.prefix == HINT)[0]) - 1
 
 
 def find_span(text: str, quoted: str) -> Span | None:
@@ -99,7 +100,8 @@ def _overlap_target(prompt: Prompt, sentences: Sequence[CopySentence], reference
     chosen: list[int] = []
     best = 0.0
     while len(chosen) < _MAX_PIECES:
-        scores = {i: _f1(sum((bags[j] for j in [*chosen, i]), Counter()), wanted) for i in range(len(bags)) if i not in chosen}
+        others = [i for i in range(len(bags)) if i not in chosen]
+        scores = {i: _f1(sum((bags[j] for j in [*chosen, i]), Counter()), wanted) for i in others}
         if not scores or max(scores.values()) < best + 0.03:
             break
         chosen.append(max(scores, key=lambda i: scores[i]))

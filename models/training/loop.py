@@ -41,7 +41,8 @@ class Trainer:
         """Train to the last step, checkpointing on the way; picks up an earlier checkpoint in `out`."""
         self._resume()
         saved_at = time.monotonic()
-        for _ in tqdm(range(self.step_idx, self.config.num_steps), initial=self.step_idx, total=self.config.num_steps):
+        num_steps = self.config.num_steps
+        for _ in tqdm(range(self.step_idx, num_steps), initial=self.step_idx, total=num_steps):
             self._train_step(next(self._batches))
             if time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
                 self.save()
@@ -75,6 +76,7 @@ class Trainer:
             "net": self.net.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
             "step": self.step_idx,
+            "torch_rng": torch.get_rng_state(),  # dropout draws from it
         }
         partial = self.config.out / "checkpoint.partial"
         torch.save(state, partial)
@@ -88,6 +90,7 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        torch.set_rng_state(state.get("torch_rng", torch.get_rng_state()))
         while self.step_idx < state["step"]:  # the stream is a function of the seed: skip what was read
             next(self._batches)
             self.step_idx += 1

@@ -24,8 +24,8 @@ _PLACE_BEFORE = re.compile(r"\b(?:in|at|near|from)\s+$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeakRow:
-    """A made-up query, the passage it is about, and the sentence that answers it."""
+class TrainRow:
+    """A query, the document it is about, and the part of it that answers."""
 
     query: str
     title: str
@@ -33,7 +33,7 @@ class WeakRow:
     reference: str
 
 
-def weak_rows(text: str, rng: random.Random, *, per_document: int) -> Iterator[WeakRow]:
+def weak_rows(text: str, rng: random.Random, *, per_document: int) -> Iterator[TrainRow]:
     """Up to `per_document` rows from windows of one corpus document; its first line is its title."""
     title, _, body = text.strip().partition("\n")
     spans = split_sentences(body)
@@ -45,7 +45,7 @@ def weak_rows(text: str, rng: random.Random, *, per_document: int) -> Iterator[W
         span = rng.choice(usable)
         document = body[window[0].start : window[-1].end]
         with_title = title if len(title) < 80 and rng.random() < 0.5 else ""
-        yield WeakRow(query=pseudo_query(span.of(body), rng), title=with_title, document=document, reference=span.of(body))
+        yield TrainRow(query=pseudo_query(span.of(body), rng), title=with_title, document=document, reference=span.of(body))
 
 
 def _window(spans: Sequence[Span], rng: random.Random) -> Sequence[Span]:

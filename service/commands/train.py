@@ -1,60 +1,78 @@
-"""`qdts train`: one training run, described by a TOML file; a run that was cut short goes on."""
+"""`qdts train STAGE`: one stage of a training run, described by a TOML file; one that was cut short goes on."""
 
 import argparse
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from qdts.errors import ConfigError, Unsupported
+
+# The stages' names, here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
+STAGE_NAMES = ("tokenizer", "lexicon", "prepare", "fit", "release")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("train", help="train a model (needs the [train] extra)")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the run as TOML")
+    parser.add_argument("stage", choices=STAGE_NAMES, help="what to do")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train to the end."""
+    """Run the stage to its end."""
     from importlib.util import find_spec
 
-    config = read_config(args.config)
     if find_spec("torch") is None:
         raise Unsupported("training needs torch: pip install 'qdts[train]'")
-    from qdts.models.training.run import run_training
+    from qdts.models.training.stages import STAGES
 
-    run_training(config)
+    stage = STAGES[args.stage]
+    stage.run(read_config(args.config, stage.config))
     return 0
 
 
-def read_config(path: Path) -> Any:
-    """The run a TOML file describes; ConfigError names the setting that is unknown or out of bounds."""
-    from dataclasses import fields
-
-    from qdts.models.training.config import TrainConfig
-
-    settings = _read_toml(path)
-    known = [field.name for field in fields(TrainConfig)]
-    if unknown := [name for name in settings if name not in known]:
-        raise ConfigError(f"{path}: unknown setting {unknown[0]}; known: {', '.join(known)}")
+def read_config(path: Path, kind: type) -> Any:
+    """The `kind` of config a TOML file describes; ConfigError names the setting that is unknown or out of bounds."""
     try:
-        return TrainConfig(**{name: _as_setting(name, value) for name, value in settings.items()})
-    except (TypeError, ValueError) as fault:
+        return _build(kind, tomllib.loads(path.read_text(encoding="utf-8")), "")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{path} is not TOML: {fault}") from fault
+    except ValueError as fault:
         raise ConfigError(f"{path}: {fault}") from fault
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"{path} is not TOML: {fault}") from fault
+def _build(kind: Any, settings: dict[str, Any], prefix: str) -> Any:
+    """A dataclass from a table; tables in it are dataclasses of their own."""
+    from dataclasses import MISSING, fields
+    from typing import get_type_hints
+
+    hints = get_type_hints(kind)
+    known = {field.name: field for field in fields(kind)}
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"unknown setting {prefix}{unknown[0]}; known: {', '.join(known)}")
+    for name, field in known.items():
+        if name not in settings and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{prefix}{name} is missing")
+    return kind(**{name: _convert(hints[name], value, prefix + name) for name, value in settings.items()})
 
 
-def _as_setting(name: str, value: Any) -> Any:
-    """TOML has no paths and no tuples."""
-    if name == "data":
-        return tuple(Path(item) for item in value)
-    if name in ("out", "start_from"):
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """`value` as `hint` has it. TOML knows no paths and no tuples, and writes 1 for 1.0."""
+    from dataclasses import is_dataclass
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_convert(get_args(hint)[0], item, name) for item in cast("list[Any]", value))
+    if get_origin(hint) is Literal and value in get_args(hint):
+        return value
+    if is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, cast("dict[str, Any]", value), f"{name}.")
+    if (hint is Path or Path in get_args(hint)) and isinstance(value, str):
         return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    choices = get_args(hint) if get_origin(hint) is Literal else (getattr(hint, "__name__", hint),)
+    raise ValueError(f"{name} = {value!r}: must be {' or '.join(map(str, choices))}")

@@ -32,7 +32,8 @@ def test_nothing_asked_for_is_the_one_that_ships(tmp_path: Path) -> None:
 
 
 def test_nothing_asked_for_is_ambiguous_where_two_ship(tmp_path: Path) -> None:
-    ship(tmp_path, "small"), ship(tmp_path, "large")
+    ship(tmp_path, "small")
+    ship(tmp_path, "large")
     with pytest.raises(ConfigError, match="name one of large, small"):
         find_model("", tmp_path)
     assert find_model("small", tmp_path) == tmp_path / "small"

@@ -10,18 +10,26 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qdts.models.document import Document, Span, Summary, SummarySentence
 from qdts.models.runtimes.base import RuntimeInfo
 from qdts.models.text.sentences import split_sentences
 from qdts.service import logs
-from qdts.service.config import DeadlineConfig, ListenConfig, MetricsConfig, ServerConfig
+from qdts.service.config import (
+    CacheConfig,
+    DeadlineConfig,
+    EngineConfig,
+    ListenConfig,
+    MetricsConfig,
+    ServerConfig,
+)
 from qdts.service.main import Application
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
 LIGHTHOUSE = (
-    "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen from thirty kilometres away. "
+    "The lighthouse was built in 1874 on the northern cape. Its lamp could be seen from thirty kilometres. "
     "Keepers lived there until 1981, when the light became automatic."
 )
 
@@ -91,6 +99,7 @@ class FakeSummarizer:
     start_error: BaseException | None = None
     step_error: BaseException | None = None
     invents: bool = False
+    poison: str | None = None  # a document that begins with it cannot be encoded
     version: str = "fake@0123"
     info: RuntimeInfo = RuntimeInfo(name="fake", precision="fp32", device="cpu", num_threads=1)
     num_starts: int = 0
@@ -118,6 +127,8 @@ class FakeSummarizer:
         time.sleep(self.encode_s)
         if self.start_error is not None:
             raise self.start_error
+        if self.poison and any(prompt.sentence.text.startswith(self.poison) for prompt in prompts):
+            raise ValueError("cannot encode")
         return FakeGeneration(self, prompts)
 
     def forget(self) -> None:
@@ -172,7 +183,16 @@ test_config.__test__ = False  # type: ignore[attr-defined]
 def _kit() -> SimpleNamespace:
     """What tests build with; importlib mode leaves no other way to share it."""
     return SimpleNamespace(
-        ask=ask, config=test_config, Model=FakeSummarizer, Application=Application, LIGHTHOUSE=LIGHTHOUSE
+        ask=ask,
+        config=test_config,
+        Model=FakeSummarizer,
+        Application=Application,
+        LIGHTHOUSE=LIGHTHOUSE,
+        Deadlines=DeadlineConfig,
+        Engine=EngineConfig,
+        Listen=ListenConfig,
+        Cache=CacheConfig,
+        Metrics=MetricsConfig,
     )
 
 
@@ -193,6 +213,7 @@ async def _serve() -> AsyncIterator[Serve]:
         channel = grpc.aio.insecure_channel(
             f"127.0.0.1:{application.port}", options=[("grpc.max_send_message_length", 64 << 20)]
         )
+        await channel.channel_ready()
         stub = pb_grpc.SummarizationServiceStub(channel)
         running.append(Running(application=application, model=model, channel=channel, stub=stub))
         return running[-1]
@@ -208,6 +229,16 @@ async def _serve() -> AsyncIterator[Serve]:
 async def _server(serve: Serve) -> Running:
     """A server with a fast fake model."""
     return await serve()
+
+
+@pytest.fixture(name="health")
+def _health() -> Callable[..., Awaitable[str]]:
+    async def health(server: Running, service: str = "") -> str:
+        stub: Any = health_pb2_grpc.HealthStub(server.channel)
+        reply = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status)
+
+    return health
 
 
 @pytest.fixture(name="eventually")

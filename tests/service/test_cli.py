@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from qdts.models.training.config import TrainConfig
+from qdts.models.training.stages import STAGES
 from qdts.service.cli import main
+from qdts.service.commands.train import STAGE_NAMES, read_config
 
 QDTS = (sys.executable, "-P", "-m", "qdts.service.cli")
 DOCUMENT = "The letter was written by Ada Lovelace in 1843. It was long and it was sent to London."
@@ -261,18 +264,38 @@ def test_model_verify_finds_a_changed_file(model_dir: Path, capsys: pytest.Captu
     assert "config.json differs from manifest.json" in capsys.readouterr().err
 
 
+RUN = 'model = "m"\ndata = ["a"]\nshares = [1]\nout = "o"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("nonsense", "is not TOML"),
-        ("stesp = 5", "unknown setting stesp; known: data"),
-        ('data = ["a"]\nshares = [1, 2]\nout = "o"', "shares must name one number per data set"),
-        ('data = ["a"]\nshares = [1]', "out"),
+        ("stesp = 5", "unknown setting stesp; known: model, data"),
+        ('data = ["a"]', "model is missing"),
+        (RUN.replace("[1]", "[1, 2]"), "shares must name one number per data set"),
+        (RUN + 'num_steps = "many"', "num_steps = 'many': must be int"),
+        (RUN + "num_steps = 1.5", "num_steps = 1.5: must be int"),
+        (RUN + "num_steps = 0", "num_steps must be at least 1, is 0"),
+        (RUN + 'optimizer = "sgd"', "optimizer = 'sgd': must be adamw or muon"),
+        (RUN + "data = 5", "is not TOML"),
+        (RUN + "[shape]\nwidth = 5", "unknown setting shape.width"),
     ],
 )
 def test_train_names_the_mistake(
     text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run.toml").write_text(text)
-    assert main(["train", "--config", str(tmp_path / "run.toml")]) == 2
+    assert main(["train", "fit", "--config", str(tmp_path / "run.toml")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_train_reads_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(RUN + "learning_rate = 1\n[shape]\nd_model = 64")
+    config = read_config(tmp_path / "run.toml", TrainConfig)
+    assert (config.data, config.shares, config.out) == ((Path("a"),), (1.0,), Path("o"))
+    assert (config.learning_rate, config.shape.d_model, config.num_steps) == (1.0, 64, 1000)
+
+
+def test_train_offers_every_stage() -> None:
+    assert tuple(STAGES) == STAGE_NAMES

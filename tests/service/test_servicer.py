@@ -62,7 +62,7 @@ async def test_second_call_comes_from_the_cache(server: Any, kit: Any) -> None:
 
 
 @pytest.mark.parametrize("policy", [pb.CACHE_POLICY_BYPASS, pb.CACHE_POLICY_REFRESH])
-async def test_cache_is_not_read_when_told_so(server: Any, kit: Any, policy: int) -> None:
+async def test_cache_is_not_read_when_told_so(server: Any, kit: Any, policy: Any) -> None:
     for _ in range(2):
         options = pb.SummarizeOptions(cache_policy=policy)
         reply = await server.stub.Summarize(kit.ask(options=options), timeout=10)

@@ -77,6 +77,9 @@ def test_without_embeddings_the_report_says_so() -> None:
         ({"rows_per_set": 0}, "rows_per_set must be at least 1, is 0"),
         ({"systems": ()}, "nothing to evaluate"),
         ({"systems": ("bm25",)}, "'bm25' is not one of lead_1"),
+        ({"modes": ("both",)}, "modes: 'both' is not one of joint, indexed"),
+        ({"runtimes": ("tf",)}, "runtimes: 'tf' is not one of onnx, eager"),
+        ({"precisions": ("fp8",)}, "precisions: 'fp8' is not one of int8, fp32"),
     ],
 )
 def test_bad_settings_name_value_and_bound(settings: dict[str, Any], message: str) -> None:

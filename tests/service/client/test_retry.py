@@ -20,9 +20,7 @@ class FakeClock:
         return self.now
 
 
-def make_attempts(
-    policy: RetryPolicy | None = None, *, timeout_s: float = 1.0
-) -> tuple[Attempts, FakeClock]:
+def make_attempts(policy: RetryPolicy | None = None, *, timeout_s: float = 1.0) -> tuple[Attempts, FakeClock]:
     """Attempts whose backoff is always the longest allowed."""
     clock, policy = FakeClock(), policy or RetryPolicy()
     budget = RetryBudget(policy)

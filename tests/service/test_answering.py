@@ -1,0 +1,64 @@
+"""Cache, single flight and ladder together, over real gRPC."""
+
+from typing import Any
+
+import pytest
+
+from qdts.v1 import summarization_pb2 as pb
+
+
+@pytest.fixture(name="stale")
+async def _stale(serve: Any, kit: Any) -> Any:
+    """A server whose cache holds a reply that is past its time."""
+    server = await serve(cache=kit.Cache(ttl_s=0.0, stale_s=60.0))
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    return server
+
+
+async def test_entry_past_its_time_is_made_anew_when_it_can(stale: Any, kit: Any) -> None:
+    reply = await stale.stub.Summarize(kit.ask(), timeout=10)
+    assert (reply.rung, reply.cache_status) == (pb.RUNG_FULL, pb.CACHE_STATUS_MISS)
+
+
+async def test_entry_past_its_time_is_better_than_an_extract(stale: Any, kit: Any) -> None:
+    stale.model.start_error = RuntimeError("x")
+    reply = await stale.stub.Summarize(kit.ask(), timeout=10)
+    assert (reply.rung, reply.origin_rung) == (pb.RUNG_STALE, pb.RUNG_FULL)
+    assert reply.cache_status == pb.CACHE_STATUS_STALE
+    assert list(reply.degrade_reasons) == [pb.DEGRADE_REASON_ENGINE_FAILED]
+    assert reply.model_version == "fake@0123"
+
+
+async def test_only_fresh_refuses_entries_past_their_time(stale: Any, kit: Any) -> None:
+    stale.model.start_error = RuntimeError("x")
+    options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_ONLY_FRESH)
+    reply = await stale.stub.Summarize(kit.ask(options=options), timeout=10)
+    assert reply.rung == pb.RUNG_EXTRACTIVE
+
+
+async def test_refresh_replaces_what_others_then_get(server: Any, kit: Any) -> None:
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_REFRESH)
+    await server.stub.Summarize(kit.ask(options=options), timeout=10)
+    reply = await server.stub.Summarize(kit.ask(), timeout=10)
+    assert (reply.rung, server.model.num_starts) == (pb.RUNG_CACHE, 2)
+
+
+async def test_bypass_writes_nothing(server: Any, kit: Any) -> None:
+    options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)
+    await server.stub.Summarize(kit.ask(options=options), timeout=10)
+    assert (await server.stub.Summarize(kit.ask(), timeout=10)).cache_status == pb.CACHE_STATUS_MISS
+
+
+async def test_tiers_do_not_share_entries(server: Any, kit: Any) -> None:
+    await server.stub.Summarize(kit.ask(options=pb.SummarizeOptions(tier=pb.TIER_FAST)), timeout=10)
+    assert (await server.stub.Summarize(kit.ask(), timeout=10)).rung == pb.RUNG_FULL
+    best = await server.stub.Summarize(kit.ask(options=pb.SummarizeOptions(tier=pb.TIER_BEST)), timeout=10)
+    assert best.rung == pb.RUNG_CACHE  # without a larger model, the same work as GENERATIVE
+
+
+async def test_server_without_a_cache(serve: Any, kit: Any) -> None:
+    server = await serve(cache=kit.Cache(max_entries=0))
+    for _ in range(2):
+        reply = await server.stub.Summarize(kit.ask(), timeout=10)
+        assert (reply.rung, reply.cache_status) == (pb.RUNG_FULL, pb.CACHE_STATUS_BYPASS)

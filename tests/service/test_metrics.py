@@ -1,0 +1,44 @@
+"""What is counted, and that it can be fetched."""
+
+import asyncio
+import urllib.request
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from qdts.v1 import summarization_pb2 as pb
+
+BYPASS = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)
+
+
+async def test_replies_are_counted_by_rung_cache_and_reason(server: Any, kit: Any) -> None:
+    value = server.application.metrics.value
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    server.model.invents = True
+    await server.stub.Summarize(kit.ask(options=BYPASS), timeout=10)
+    assert value("qdts_replies_total", rung="full") == 1
+    assert value("qdts_replies_total", rung="cache") == 1
+    assert value("qdts_replies_total", rung="extractive") == 1
+    assert value("qdts_degraded_total", reason="guard_rejected") == 1
+    assert value("qdts_cache_total", status="hit") == 1
+    assert value("qdts_slo_total", outcome="met") == 3
+    assert value("qdts_tokens_total", direction="in") == 100
+    assert value("qdts_queue_seconds_count") == 1
+    assert value("qdts_batch_size_count") >= 2
+    assert value("qdts_ready") == 1
+
+
+async def test_endpoint_serves_them_without_any_text(serve: Any, kit: Any) -> None:
+    server = await serve(metrics=kit.Metrics(port=0))
+    await server.stub.Summarize(kit.ask(text="Quetzalcoatlus flies."), timeout=10)
+    port = server.application._endpoint.port
+
+    def fetch() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            return response.read().decode()
+
+    text = await asyncio.to_thread(fetch)
+    families = {family.name for family in text_string_to_metric_families(text)}
+    assert {"qdts_calls", "qdts_call_seconds", "qdts_replies", "qdts_slo", "qdts_queue_length"} <= families
+    assert "Quetzalcoatlus" not in text
