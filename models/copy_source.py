@@ -1,4 +1,4 @@
-"""Between text and the copy constraint: a prompt's sentences as ids, and pieces of them back as document spans."""
+"""Between text and the copy constraint: a prompt's sentences as ids, pieces of them back as spans."""
 
 from collections.abc import Sequence
 
@@ -40,6 +40,11 @@ def _ends_clause(text: str, end: int) -> bool:
 
 
 def piece_span(piece: Piece, sources: Sequence[SourceSentence]) -> Span:
-    """The document's code points a piece stands for."""
+    """The document's code points a piece stands for, white space around them left aside."""
     source = sources[piece.index]
-    return Span(int(source.starts[piece.begin]), int(source.ends[piece.end - 1]))
+    starts, ends = source.starts[piece.begin : piece.end], source.ends[piece.begin : piece.end]
+    # A token can be nothing but the space before a word: it covers no code point.
+    covering = np.flatnonzero(starts < ends)
+    if not len(covering):
+        return Span(int(starts[0]), int(starts[0]))
+    return Span(int(starts[covering[0]]), int(ends[covering[-1]]))

@@ -1,7 +1,8 @@
 """How each token of a document relates to the query, as numbers a net can use: the interaction features.
 
-They need the document's tokens and the query's, never a forward pass, so encoder states stay query-free (`indexed` mode)
-while the decoder still sees where the query's words are. Sentence values stand on every token of the sentence:
+They need the document's tokens and the query's, never a forward pass, so encoder states stay query-free
+(`indexed` mode) while the decoder still sees where the query's words are. Sentence values stand on every
+token of the sentence:
 
 0 BM25 of the sentence / best in the document     1 BM25 / (BM25 + 5)          2 is the best by BM25
 3 cosine of the sentence's vector with the query's 4 the same, 0..1 in the document
@@ -24,7 +25,7 @@ NUM_FEATURES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceView:
-    """A sentence as the features see it: token ids, the stem of the word each token lies in, its stems, its BM25."""
+    """A sentence as the features see it: token ids, the stem of each token's word, its stems, its BM25."""
 
     ids: Ids
     token_stems: tuple[str, ...]
@@ -47,7 +48,9 @@ def sentence_features(query: QueryView, sentences: Sequence[SentenceView], lexic
     relative_bm25, relative_cosine = bm25 / max(1e-6, float(bm25.max())), _to_unit_range(cosine)
     fused = relative_bm25 + relative_cosine
     ranks = np.argsort(np.argsort(-fused, kind="stable"), kind="stable")
-    held = np.array([len(query.stems & s.bag.keys()) for s in sentences], np.float32) / max(1, len(query.stems))
+    held = np.array([len(query.stems & s.bag.keys()) for s in sentences], np.float32) / max(
+        1, len(query.stems)
+    )
     best = (bm25 == bm25.max()) & (bm25 > 0)
     columns = (relative_bm25, bm25 / (bm25 + 5), best, cosine, relative_cosine, 1 / (1 + ranks), held)
     return np.stack([column.astype(np.float32) for column in columns], axis=1)

@@ -7,10 +7,11 @@ of `models/prompt.py` come from here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.runtimes.base import Floats, Ids
@@ -43,8 +44,8 @@ class Lexicon:
         """The idf-weighted mean of the tokens' vectors (D,), of unit length; zero for no tokens."""
         if not len(ids):
             return np.zeros(self.vectors.shape[1], np.float32)
-        mean = self.idf[ids] @ self.unit_vectors(ids)
-        return mean / max(1e-6, float(np.linalg.norm(mean)))
+        mean = cast(Floats, self.idf[ids] @ self.unit_vectors(ids))
+        return cast(Floats, mean / max(1e-6, float(np.linalg.norm(mean))))
 
     def sentence_cosines(self, query: Ids, sentences: Sequence[Ids]) -> Floats:
         """Cosine of the query's mean vector with each sentence's (N,)."""

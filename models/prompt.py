@@ -2,9 +2,11 @@
 
 encoder, joint    <q> query <t> title <doc> <s0> sentence <s1> sentence ... </s>
 encoder, indexed            <t> title <doc> <s0> sentence <s1> sentence ... </s>
-decoder           <pad> <q> query <hint> <s4> <s0> <s2> <doc>          then the summary: <s4> text [<s7> text] </s>
+decoder           <pad> <q> query <hint> <s4> <s0> <s2> <doc>
+summary                                                        <s4> text [<s7> text] </s>
 
-The markers let one token choose a sentence; the hints name the best-ranked ones. Pure text work, safe in any thread.
+The markers let one token choose a sentence; the hints name the best-ranked ones. Pure text work, safe in any
+thread.
 """
 
 from bisect import bisect_right
@@ -23,7 +25,18 @@ from qdts.models.text.bm25 import score_sentences
 from qdts.models.text.passages import select_passages
 from qdts.models.text.sentences import split_sentences
 from qdts.models.text.words import STOPWORDS, Word, content_stems, split_words
-from qdts.models.tokenizer import DOCUMENT, END, HINT, NUM_MARKERS, PAD, QUERY, TITLE, Pieces, Tokenizer, marker
+from qdts.models.tokenizer import (
+    DOCUMENT,
+    END,
+    HINT,
+    NUM_MARKERS,
+    PAD,
+    QUERY,
+    TITLE,
+    Pieces,
+    Tokenizer,
+    marker,
+)
 
 Mode = Literal["joint", "indexed"]
 
@@ -49,7 +62,7 @@ class PromptConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSentence:
-    """One sentence the decoder may quote: its ids (T,), and the document's code points [starts, ends) (T,) of each."""
+    """One sentence the decoder may quote: ids (T,) and the document's code points [starts, ends) of each."""
 
     span: Span
     ids: Ids
@@ -79,9 +92,15 @@ class PromptBuilder:
         self._config = config
 
     def build(
-        self, query: str, document: Document, *, max_words: int, mode: Mode = "joint", passages_only: bool = False
+        self,
+        query: str,
+        document: Document,
+        *,
+        max_words: int,
+        mode: Mode = "joint",
+        passages_only: bool = False,
     ) -> Prompt:
-        """Cut, score and select the sentences, then lay them out. Never fails on a document that is not blank."""
+        """Cut, score and select sentences, then lay them out. Never fails on a document that is not blank."""
         text = _scanned(document.text, self._config.max_scanned_chars)
         spans = split_sentences(text, document.language)
         assert spans, "a blank document says nothing"
@@ -139,7 +158,7 @@ class PromptBuilder:
 
 
 def _scanned(text: str, max_chars: int) -> str:
-    """The beginning of `text`; white space before the first letter is not counted, so something is always read."""
+    """The beginning of `text`. White space at its head is not counted, so something is always read."""
     return text[: len(text) - len(text.lstrip()) + max_chars]
 
 
@@ -193,7 +212,7 @@ def _view(source: SourceSentence, text: str, score: float) -> SentenceView:
 
 
 def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ...]:
-    """For each token the stem of the word it ends in, "" for punctuation. Words' places count from the sentence."""
+    """For each token the stem of the word it ends in, "" for punctuation. `words` are the sentence's."""
     starts = [word.start for word in words]
     stems: list[str] = []
     for end in (source.ends - source.span.start).tolist():
@@ -203,7 +222,7 @@ def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ..
 
 
 def _coverage(text: str, spans: Sequence[Span], sources: Sequence[SourceSentence]) -> float:
-    """The share of the document that was read, in code points; white space around sentences does not count."""
+    """The share of the document's code points that was read, white space around sentences left aside."""
     num_read = sum(int(source.ends[-1]) - source.span.start for source in sources)
     between = spans[-1].end - spans[0].start - sum(len(span) for span in spans)
     return num_read / (len(text.strip()) - between)

@@ -1,7 +1,7 @@
 """The generative model from end to end: a query and a document in, a summary with its sources out.
 
-Blocking, and but for `prepare` not thread-safe: one thread owns it. Knows nothing of requests or deadlines; its user
-calls `step` and cancels between steps.
+Blocking, and but for `prepare` not thread-safe: one thread owns it. Knows nothing of requests or deadlines;
+its user calls `step` and cancels between steps.
 """
 
 import time
@@ -46,7 +46,9 @@ class SummarizerConfig:
 class Summarizer:
     """A model directory, loaded."""
 
-    def __init__(self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig) -> None:
+    def __init__(
+        self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig
+    ) -> None:
         self.version = version
         self._builder = builder
         self._runtime = runtime
@@ -54,7 +56,7 @@ class Summarizer:
 
     @classmethod
     def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
-        """Verify the directory against its manifest, then load it. Raises WeightsError where it is refused."""
+        """Verify the directory against its manifest, then load it. WeightsError where it is refused."""
         config = config or SummarizerConfig()
         manifest = verify(path)
         builder = PromptBuilder(
@@ -72,10 +74,18 @@ class Summarizer:
         return self._runtime.info
 
     def prepare(
-        self, query: str, document: Document, *, max_words: int, mode: Mode = "joint", passages_only: bool = False
+        self,
+        query: str,
+        document: Document,
+        *,
+        max_words: int,
+        mode: Mode = "joint",
+        passages_only: bool = False,
     ) -> Prompt:
         """Text work: choose passages, tokenise, compute features. May run in any thread."""
-        return self._builder.build(query, document, max_words=max_words, mode=mode, passages_only=passages_only)
+        return self._builder.build(
+            query, document, max_words=max_words, mode=mode, passages_only=passages_only
+        )
 
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""

@@ -1,12 +1,12 @@
 """Byte-level BPE: text to ids and back, with the code points each id stands for. Knows nothing of prompts.
 
-Every piece is encoded as if a space stood before it, so a word has the same ids at the head of a sentence as inside one.
+Every piece is encoded as if a space stood before it, so a word has the same ids at the head of a sentence as
+inside one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import tokenizers
@@ -50,7 +50,9 @@ class Tokenizer:
         backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
         for index, token in enumerate(SPECIAL_TOKENS):
             if backend.token_to_id(token) != index:
-                raise WeightsCorrupt(f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}")
+                raise WeightsCorrupt(
+                    f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}"
+                )
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -68,7 +70,7 @@ class Tokenizer:
 
     def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
         """Ids and places of each text on its own."""
-        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self._backend.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
         return [_pieces(encoding) for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -76,7 +78,11 @@ class Tokenizer:
         return self._backend.decode([int(i) for i in ids], skip_special_tokens=True).strip()
 
 
+def _encodable(text: str) -> str:
+    """Half a surrogate pair has no bytes: it becomes "?", which leaves every place where it was."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _pieces(encoding: tokenizers.Encoding) -> Pieces:
-    offsets = cast("list[tuple[int, int]]", encoding.offsets)
-    places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     return Pieces(ids=np.array(encoding.ids, dtype=np.int64), starts=places[:, 0], ends=places[:, 1])

@@ -10,7 +10,8 @@ hanging.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -115,6 +116,7 @@ class Engine:
         self._on_batch = on_batch
         self._on_death: Callable[[], None] = lambda: None
         self._num_failures = 0
+        self._num_expected = 0
         self._running = _Batch([])
         self._known_good: Prompt | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -137,13 +139,23 @@ class Engine:
 
     @property
     def num_batches_ahead(self) -> int:
-        """Batches, waiting or running, that a new job has to wait for."""
-        return -(-(self._scheduler.num_waiting + len(self._running.open)) // self._max_batch)
+        """Batches, expected, waiting or running, that a new job has to wait for."""
+        num_ahead = self._num_expected + self._scheduler.num_waiting + len(self._running.open)
+        return -(-num_ahead // self._max_batch)
 
     @property
     def num_waiting(self) -> int:
         """Jobs in the queue."""
         return self._scheduler.num_waiting
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Within the block one job more is on its way here, and counted so. Event loop only."""
+        self._num_expected += 1
+        try:
+            yield
+        finally:
+            self._num_expected -= 1
 
     async def generate(
         self,
@@ -219,12 +231,11 @@ def _reply(generation: Generation, batch: _Batch, started_at: float) -> None:
             if job.on_text is not None:
                 job.show(generation.text(index))
             continue
-        del batch.open[index]  # first: whoever is answered must not find its own job still counted
-        job.finish(
-            Generated(
-                summary=generation.summary(index),
-                queue_ms=(started_at - job.queued_at) * 1000,
-                encode_ms=generation.encode_ms,
-                decode_ms=generation.decode_ms,
-            )
+        generated = Generated(
+            summary=generation.summary(index),  # may fail: then the job is still open, and is failed
+            queue_ms=(started_at - job.queued_at) * 1000,
+            encode_ms=generation.encode_ms,
+            decode_ms=generation.decode_ms,
         )
+        del batch.open[index]  # first: whoever is answered must not find its own job still counted
+        job.finish(generated)

@@ -22,6 +22,8 @@ from qdts.service.metrics import Metrics
 from qdts.service.validation import is_request_id
 
 REQUEST_ID_KEY = "x-request-id"
+# A caller's deadline passes on its own clock, a moment before it does on ours.
+CLOCK_SLACK_S = 0.010
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Message, Context], Awaitable[Any]]
@@ -153,6 +155,5 @@ async def _abort(
 def _why_cancelled(context: Context) -> grpc.StatusCode:
     """gRPC cancels a handler when the caller goes away and when its deadline passes."""
     left_s = cast("float | None", context.time_remaining())
-    return (
-        grpc.StatusCode.DEADLINE_EXCEEDED if left_s is not None and left_s <= 0 else grpc.StatusCode.CANCELLED
-    )
+    is_late = left_s is not None and left_s <= CLOCK_SLACK_S
+    return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED

@@ -9,6 +9,7 @@ the second is answering.py's.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,9 +27,11 @@ from qdts.service.scheduler import Generated, Prompt
 # Kept back for the way out, as a share of what is left and between two bounds: the reply must leave before
 # the deadline, not at it.
 REPLY_SHARE = 0.05
-MIN_REPLY_S, MAX_REPLY_S = 0.003, 0.050
+MIN_REPLY_S, MAX_REPLY_S = 0.003, 0.100
 # What an extract takes until it has been measured: so much, and so much per code point.
 EXTRACT_GUESS_MS, EXTRACT_GUESS_MS_PER_CHAR = 5.0, 0.001
+# What each batch ahead in the engine's queue takes, until a full reading has been measured.
+FULL_GUESS_MS = 100.0
 # Reading fewer passages takes about so much of a full reading, until it has been measured.
 PASSAGES_GUESS = 0.5
 
@@ -108,16 +111,21 @@ class Ladder:
             predicted_ms = self._predict_ms(rung, request.num_chars)
             if predicted_ms <= left_ms and left_ms > 0:
                 return rung
-            self._costs.forgive(rung, request.num_chars)
+            if self._is_engine_idle:  # else it is the queue that keeps the rung from being tried
+                self._costs.forgive(rung, request.num_chars)
         return None
+
+    @property
+    def _is_engine_idle(self) -> bool:
+        return self._generator is None or self._generator.engine.num_batches_ahead == 0
 
     def _predict_ms(self, rung: Rung, size: int) -> float:
         assert self._generator is not None
-        full_ms = self._costs.predict_ms(Rung.FULL, size) or 0.0
-        alone_ms = full_ms
+        full_ms = self._costs.predict_ms(Rung.FULL, size)
+        alone_ms = full_ms or 0.0  # a first try is worth it, however little time there is
         if rung is Rung.PASSAGES:
-            alone_ms = self._costs.predict_ms(Rung.PASSAGES, size) or full_ms * PASSAGES_GUESS
-        return alone_ms + full_ms * self._generator.engine.num_batches_ahead
+            alone_ms = self._costs.predict_ms(Rung.PASSAGES, size) or alone_ms * PASSAGES_GUESS
+        return alone_ms + (full_ms or FULL_GUESS_MS) * self._generator.engine.num_batches_ahead
 
     def model_deadline(self, request: Request, deadline: Deadline) -> Deadline:
         """When the model must be done so that an extractive answer could still be made."""
@@ -130,10 +138,17 @@ class Ladder:
     async def _try(
         self, rung: Rung, request: Request, deadline: Deadline, on_text: OnText | None
     ) -> _Made | DegradeReason:
+        assert self._generator is not None
         until = self.model_deadline(request, deadline)
-        work = self._generate(request, until, on_text, passages_only=rung is Rung.PASSAGES)
-        made = await self._timed(rung, request, until, work)
+        is_alone = self._is_engine_idle
+        with ExitStack() as on_its_way:
+            # Counted from here on, not from when the text has been read: others are deciding meanwhile.
+            on_its_way.enter_context(self._generator.engine.expecting())
+            is_short = rung is Rung.PASSAGES
+            work = self._generate(request, until, on_text, passages_only=is_short, prepared=on_its_way.close)
+            made = await self._timed(rung, request, until, work, is_alone=is_alone)
         if isinstance(made, _Made) and not is_supported(made.summary):
+            logs.warning("guard_rejected", rung=rung.name.lower(), num_sentences=len(made.summary.sentences))
             return DegradeReason.GUARD_REJECTED
         return made
 
@@ -143,13 +158,20 @@ class Ladder:
         if predicted_ms > until.remaining_s * 1000 or until.expired:
             self._costs.forgive(Rung.EXTRACTIVE, request.num_chars)
             return DegradeReason.DEADLINE_SHORT
-        return await self._timed(Rung.EXTRACTIVE, request, until, self._extract(request, until))
+        is_alone = self._is_engine_idle
+        work = self._extract(request, until)
+        return await self._timed(Rung.EXTRACTIVE, request, until, work, is_alone=is_alone)
 
     async def _timed(
-        self, rung: Rung, request: Request, until: Deadline, work: Coroutine[None, None, _Made]
+        self,
+        rung: Rung,
+        request: Request,
+        until: Deadline,
+        work: Coroutine[None, None, _Made],
+        *,
+        is_alone: bool,
     ) -> _Made | DegradeReason:
         """What `work` makes by `until`, or why it made nothing; its time is learned."""
-        is_alone = self._generator is None or self._generator.engine.num_batches_ahead == 0
         started_at = time.monotonic()
         made = await settle(work, until)
         took_ms = (time.monotonic() - started_at) * 1000
@@ -161,7 +183,13 @@ class Ladder:
         return made
 
     async def _generate(
-        self, request: Request, until: Deadline, on_text: OnText | None, *, passages_only: bool
+        self,
+        request: Request,
+        until: Deadline,
+        on_text: OnText | None,
+        *,
+        passages_only: bool,
+        prepared: Callable[[], None],
     ) -> _Made:
         assert self._generator is not None
         summarizer = self._generator.summarizer
@@ -172,6 +200,7 @@ class Ladder:
             return read, summarizer.prepare(request.query, read, max_words=words, passages_only=passages_only)
 
         read, prompt = await self._threads.run(prepare, until)
+        prepared()  # from here on the engine counts it itself
         generated = await self._generator.engine.generate(
             prompt, deadline=until, priority=request.priority, on_text=on_text
         )

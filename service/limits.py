@@ -22,7 +22,7 @@ class Limits:
     max_batch_items: int = 100
     min_words: int = 5
     max_words: int = 100
-    default_words: int = 35
+    default_words: int = 50
     # Above the largest valid document, so that our error and not the transport's names the bound.
     max_message_bytes: int = 8 * 1024 * 1024
 

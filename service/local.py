@@ -9,6 +9,7 @@ from typing import Unpack
 
 from qdts.errors import Draining
 from qdts.models.document import Document
+from qdts.service import logs
 from qdts.service.answering import Answerer
 from qdts.service.cache import CacheKeys
 from qdts.service.client.messages import Options, Reply, from_proto, make_request
@@ -71,5 +72,5 @@ class LocalClient:
     def _start_engine(self, summarizer: Summarizer) -> Generator:
         config = self._config.engine
         self._engine = Engine(summarizer, max_batch=config.max_batch, max_queue=config.max_queue)
-        self._engine.start(on_death=lambda: None)
+        self._engine.start(on_death=lambda: logs.warning("engine_down"))
         return Generator(summarizer=summarizer, engine=self._engine)

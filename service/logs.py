@@ -7,6 +7,7 @@ traceback.
 import contextlib
 import logging
 import sys
+import threading
 import traceback
 from contextlib import AbstractContextManager
 from typing import cast
@@ -43,6 +44,8 @@ def configure(level: str) -> None:
     )
     # gRPC's own logger quotes exceptions of handlers; ours reports them without their text.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
+    # So would Python's own last words on a thread.
+    threading.excepthook = _thread_died
 
 
 def info(event: str, **fields: object) -> None:
@@ -60,6 +63,16 @@ def fault(event: str, error: BaseException, **fields: object) -> None:
     _logger().error(event, error=type(error).__name__, frames=frames(error), **fields)
 
 
+def loop_fault(loop: object, context: dict[str, object]) -> None:
+    """Log what an event loop found nobody to tell: for its set_exception_handler."""
+    del loop
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        fault("loop_fault", error)
+    else:
+        _logger().error("loop_fault", message=context.get("message"))
+
+
 def frames(error: BaseException) -> list[str]:
     """ "file:line function" from the outermost frame to the one that raised."""
     return [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
@@ -68,6 +81,12 @@ def frames(error: BaseException) -> list[str]:
 def with_request(request_id: str) -> AbstractContextManager[None]:
     """A context manager: lines logged within carry the request's id."""
     return structlog.contextvars.bound_contextvars(request_id=request_id)
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else None
+    if args.exc_value is not None:
+        fault("thread_died", args.exc_value, thread=name)
 
 
 def _logger() -> structlog.typing.FilteringBoundLogger:

@@ -1,6 +1,7 @@
 """Composition root: the only place that names concrete classes, builds everything, wires it and runs it."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from qdts.service.health import Health, State
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder
 from qdts.service.metrics import Metrics, MetricsEndpoint
-from qdts.service.reply import DegradeReason
 from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
@@ -39,6 +39,7 @@ def run(config: ServerConfig) -> int:
     try:
         asyncio.run(_serve(config))
     except (ConfigError, WeightsError, Unsupported) as error:
+        logs.warning("start_failed", reason=str(error))
         print(f"qdts: {error}", file=sys.stderr)
         return 2
     return 0
@@ -46,14 +47,29 @@ def run(config: ServerConfig) -> int:
 
 async def _serve(config: ServerConfig) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.loop_fault)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     application = Application(config)
     try:
-        await application.start()
+        await _start(application, stop)
         await stop.wait()
     finally:
         await application.stop()
+
+
+async def _start(application: "Application", stop: asyncio.Event) -> None:
+    """Start, but no further than to `stop`: a warm-up may take long, and nobody waits for it any more."""
+    starting = asyncio.ensure_future(application.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
 
 
 def load_model(config: EngineConfig) -> Summarizer | None:
@@ -113,7 +129,7 @@ class Application:
 
     async def stop(self) -> None:
         """Drain, then end what was started."""
-        logs.info("draining")
+        logs.info("draining", state=self.health.state.value)
         await self._server.drain()
         if self._generator is not None:
             error = Draining("the server is about to exit")
@@ -166,8 +182,9 @@ class Application:
         ladder = self._build_ladder()
         for tier in (Tier.GENERATIVE, Tier.FAST):
             reply = await ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
-            if DegradeReason.ENGINE_FAILED in reply.reasons or DegradeReason.DEADLINE_MISSED in reply.reasons:
-                raise WeightsError("the model failed its warm-up request; the log says where")
+            if reply.reasons:
+                reasons = ", ".join(reason.name.lower() for reason in reply.reasons)
+                raise WeightsError(f"the model failed its warm-up request ({reasons}); the log says where")
 
 
 def _metrics_endpoint(metrics: Metrics, config: ServerConfig) -> MetricsEndpoint:

@@ -4,9 +4,9 @@ summary   := piece+ END
 piece     := MARKER_i  tokens [a, b) of sentence i       i strictly increasing from piece to piece
 a         is the sentence's start or follows a clause mark;   b is its end or follows a clause mark
 
-The net decides which sentence, where to begin and where to stop; in between there is nothing to decide, so the run up
-to the sentence's end is a draft that verification mostly accepts. Faithfulness holds by construction, whatever the
-weights. Knows nothing of text: sentences are ids, clause ends and word counts.
+The net decides which sentence, where to begin and where to stop; in between there is nothing to decide, so
+the run up to the sentence's end is a draft that verification mostly accepts. Faithfulness holds by
+construction, whatever the weights. Knows nothing of text: sentences are ids, clause ends and word counts.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,10 @@ class CopySentence:
         return bool(self.clause_ends[end - 1]) and words >= MIN_PIECE_WORDS
 
     def last_end(self, begin: int, max_words: int) -> int:
-        """The furthest end within `max_words`: the sentence's, else a clause's, else a word's; at least one token."""
+        """The furthest end within `max_words`: the sentence's, else a clause's, else a word's.
+
+        At least one token, which in scripts without spaces can hold a few words.
+        """
         within = np.flatnonzero(self.words_before - self.words_before[begin] <= max_words)
         furthest = max(int(within[-1]), begin + 1)
         if furthest == len(self.ids):
@@ -78,8 +81,8 @@ class _Reading:
 class CopyState:
     """How far one summary has got; `advance` token by token, `copy` to look ahead.
 
-    The last of `pieces` is open. Clauses that begin with the same tokens are followed side by side until the tokens
-    tell them apart; `pieces` shows the first of those left.
+    The last of `pieces` is open. Clauses that begin with the same tokens are followed side by side until the
+    tokens tell them apart; `pieces` shows the first of those left.
     """
 
     sentences: Sequence[CopySentence]
@@ -87,13 +90,14 @@ class CopyState:
     max_words: int
     # The sentence most likely to be chosen first: a guess for the draft, nothing more.
     guess: int | None = None
-    # May pieces begin and end at clause marks? Only a net that has learned to trim should; else only a sentence
-    # that exceeds `max_words` is cut, at the last clause that fits.
+    # May pieces begin and end at clause marks? Only a net that has learned to trim should; else only a
+    # sentence that exceeds `max_words` is cut, at the last clause that fits.
     trims: bool = False
     pieces: list[Piece] = field(default_factory=list[Piece])
     words_left: int = field(init=False)
     finished: bool = field(default=False, init=False)
-    _chosen: int | None = field(default=None, init=False)  # the sentence whose marker was written, its piece not begun
+    # The sentence whose marker was written and whose piece has not begun.
+    _chosen: int | None = field(default=None, init=False)
     _readings: tuple[_Reading, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
@@ -135,7 +139,9 @@ class CopyState:
         last = self.pieces[-1]
         for reading in self._readings:
             end = reading.begin + last.end - last.begin
-            if end >= reading.limit or (self.trims and self.sentences[last.index].may_end(reading.begin, end)):
+            if end >= reading.limit or (
+                self.trims and self.sentences[last.index].may_end(reading.begin, end)
+            ):
                 return Piece(last.index, reading.begin, end)
         return None
 
@@ -181,7 +187,7 @@ class CopyState:
             self._chosen = next(i for i, sentence in enumerate(self.sentences) if sentence.marker == token)
 
     def draft(self, max_tokens: int) -> list[int]:
-        """The likeliest run from here: to the furthest end of the open piece; at the start, the guessed sentence."""
+        """The likeliest run from here: all of the open piece; at the start, the guessed sentence."""
         if self.finished:
             return []
         if self._chosen is not None:

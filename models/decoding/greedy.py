@@ -1,7 +1,7 @@
 """Greedy decoding that verifies drafted tokens: draft -> verify -> accept -> trim.
 
-The output is the greedy output, token for token, whatever was drafted: each drafted token is kept only if it is the
-choice the runtime makes after everything before it.
+The output is the greedy output, token for token, whatever was drafted: each drafted token is kept only if it
+is the choice the runtime makes after everything before it.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Row:
 
 
 class GreedyDecoder:
-    """A batch of sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled."""
+    """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class GreedyDecoder:
         self.rows[index].is_active = False
 
     def step(self) -> None:
-        """One forward pass for all active rows: each gains at least one token. Without any, nothing happens."""
+        """One forward pass for all active rows, if there are any: each gains at least one token."""
         if not self.active:
             return
         for row in self.rows:

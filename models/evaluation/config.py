@@ -32,7 +32,7 @@ class EvaluationConfig:
     runtimes: tuple[str, ...] = ("onnx",)
     precisions: tuple[str, ...] = ("int8",)
     num_threads: int | None = None
-    max_words: int = 35
+    max_words: int = 50
     # None leaves the baselines' sentences whole, which is what BM25-1 and the like usually mean.
     baseline_max_words: int | None = None
     semantic: bool | None = None

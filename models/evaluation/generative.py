@@ -10,7 +10,6 @@ from qdts.models.evaluation.config import EvaluationConfig
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.systems import Output, document_of, sentence_texts
 from qdts.models.prompt import Mode
-from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 
 
@@ -54,9 +53,9 @@ def generative_systems(config: EvaluationConfig, model_dir: Path) -> list[Genera
     """One system per runtime, precision and mode; the modes share a loaded model."""
     systems: list[GenerativeSystem] = []
     for runtime, precision in product(config.runtimes, config.precisions):
-        # EvaluationConfig has checked both names.
-        execution = RuntimeConfig(precision=cast(Any, precision), num_threads=config.num_threads)
-        settings = SummarizerConfig(runtime=cast(Any, runtime), execution=execution)
+        settings = SummarizerConfig(
+            runtime=runtime, precision=cast(Any, precision), num_threads=config.num_threads
+        )
         summarizer = Summarizer.load(model_dir, settings)
         systems += [
             GenerativeSystem(summarizer=summarizer, mode=mode, max_words=config.max_words)

@@ -1,6 +1,6 @@
 """How well each sentence of a document matches a query: BM25 with the sentences as the collection.
 
-score(s) = sum over query stems q of idf(q) * f(q, s) * (k1 + 1) / (f(q, s) + k1 * (1 - b + b * |s| / mean |s|)),
+score(s) = sum over query stems q of idf(q) * f(q, s) * (k1 + 1) / (f(q, s) + k1 * (1 - b + b * |s| / mean)),
 idf(q) = ln(1 + (N - n(q) + 0.5) / (n(q) + 0.5))
 (Robertson & Zaragoza 2009, eq. 3.15; idf as in Lucene, never negative).
 """

@@ -1,4 +1,4 @@
-"""What of a long document the model gets to read: the best-matching sentences with their neighbours, and the lead."""
+"""What of a long document the model gets to read: the lead, the best sentences, their neighbours."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,9 @@
 """Where the sentences of a text begin and end. Rules, not a model: linear time on any input.
 
-A sentence ends at a terminator that is followed by white space and something that can begin a sentence, at the
-terminators of scripts that need no space after them, at a blank line, and at a line break unless the next line goes on
-in lower case. What is left over longer than a reader could use is cut at clause marks, then at spaces, then hard, so
-that one word of a million letters is many pieces and no piece is unbounded.
+A sentence ends at a terminator that is followed by white space and something that can begin a sentence, at
+the terminators of scripts that need no space after them, at a blank line, and at a line break unless the next
+line goes on in lower case. What is left over longer than a reader could use is cut at clause marks, then at
+spaces, then hard, so that one word of a million letters is many pieces and no piece is unbounded.
 """
 
 import re
@@ -26,9 +26,13 @@ _CLAUSE_CUT = re.compile(r"[,;:،、，；：)\]–—]\s*|\s+")
 
 # Words whose full stop does not end a sentence, by language; "" holds for all.
 _ABBREVIATIONS: dict[str, frozenset[str]] = {
-    "": frozenset("dr mr mrs ms prof sr jr st no vs etc e.g i.e cf al fig figs eq vol pp p ed eds approx ca".split()),
-    "en": frozenset("inc ltd co corp dept est gen col lt capt sgt rev hon gov sen rep u.s u.k a.m p.m ph.d jan feb mar apr "
-                    "jun jul aug sep sept oct nov dec mt ft art sec ch".split()),
+    "": frozenset(
+        "dr mr mrs ms prof sr jr st no vs etc e.g i.e cf al fig figs eq vol pp p ed eds approx ca".split()
+    ),
+    "en": frozenset(
+        "inc ltd co corp dept est gen col lt capt sgt rev hon gov sen rep u.s u.k a.m p.m ph.d jan feb mar "
+        "apr jun jul aug sep sept oct nov dec mt ft art sec ch".split()
+    ),
     "de": frozenset("z.b d.h u.a bzw nr usw evtl ggf vgl str sog inkl geb bspw".split()),
     "fr": frozenset("m mme mlle env av bd chap p.ex".split()),
     "es": frozenset("ud uds sra dra núm pág ej avda ee.uu".split()),
@@ -40,7 +44,9 @@ def split_sentences(text: str, language: str = "") -> list[Span]:
 
     `language` is a BCP-47 tag; English abbreviations are assumed where it is not given.
     """
-    abbreviations = _ABBREVIATIONS[""] | _ABBREVIATIONS.get(language.split("-")[0].lower() or "en", frozenset())
+    abbreviations = _ABBREVIATIONS[""] | _ABBREVIATIONS.get(
+        language.split("-")[0].lower() or "en", frozenset()
+    )
     spans: list[Span] = []
     start = 0
     for end in _ends(text, abbreviations):

@@ -1,7 +1,7 @@
 """Words of a text, with the stem under which two forms of a word meet. Knows nothing of sentences or models.
 
-Scripts written without spaces (Han, kana, Thai, ...) are cut into single characters, which is what lexical matching
-needs there; so is Hangul, whose words carry their particles with them.
+Scripts written without spaces (Han, kana, Thai, ...) are cut into single characters, which is what lexical
+matching needs there; so is Hangul, whose words carry their particles with them.
 """
 
 import re
@@ -15,19 +15,19 @@ _UNSPACED = (
 )
 _SINGLE = _UNSPACED + "\uac00-\ud7af"
 _WORD = re.compile(rf"[{_SINGLE}]|[^\W_{_SINGLE}]+(?:['’][^\W_{_SINGLE}]+)*")
-# What a reader counts. A run without a space that is longer than any word counts as several, so that a bound on words
-# bounds the text.
+# What a reader counts. A run without a space that is longer than any word counts as several, so that a bound
+# on words bounds the text.
 _READ = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,64}}")
 # A longer "word" is data, not language; its stem is cut so that one cannot fill the memory.
 _MAX_STEM_LEN = 32
 
 STOPWORDS = frozenset(
-    "a about above after all also am an and any are as at be because been before being below between both but by can "
-    "could did do does doing down during each few for from further had has have having he her here hers him his how i "
-    "if in into is it its itself just many may me might more most much must my no nor not of off on once only or other "
-    "our out over own same she should so some such than that the their them then there these they this those through "
-    "to too under until up upon very was we were what when where which while who whom whose why will with would you "
-    "your".split()
+    "a about above after all also am an and any are as at be because been before being below between both "
+    "but by can could did do does doing down during each few for from further had has have having he her "
+    "here hers him his how i if in into is it its itself just many may me might more most much must my no "
+    "nor not of off on once only or other our out over own same she should so some such than that the their "
+    "them then there these they this those through to too under until up upon very was we were what when "
+    "where which while who whom whose why will with would you your".split()
 )
 
 
@@ -40,7 +40,7 @@ class Word(NamedTuple):
 
 
 def stem(word: str) -> str:
-    """Casefold and strip the commonest English endings: "engines" -> "engin" as "engine", "stopped" -> "stop"."""
+    """Casefold and strip the commonest English endings: "Engines" and "engine" -> "engin"."""
     return _stem(word[: 2 * _MAX_STEM_LEN])
 
 
@@ -72,7 +72,7 @@ def split_words(text: str) -> list[Word]:
 
 
 def word_starts(text: str) -> list[int]:
-    """Where each word begins as a reader counts them: by white space; each character in scripts without spaces."""
+    """Where words begin as a reader counts them: by white space; in scripts without it, every character."""
     return [match.start() for match in _READ.finditer(text)]
 
 

@@ -1,13 +1,14 @@
 """Examples on disk and in batches. Arrays are memory-mapped: a data set may be larger than the memory.
 
-On disk a data set is a directory: for each ragged column `NAME.npy` (all rows on end) and `NAME_len.npy`, and `head.npy`.
+On disk a data set is a directory: for each ragged column `NAME.npy` (all rows on end) and `NAME_len.npy`, and
+`head.npy`.
 Shapes: B batch · S encoder tokens · T decoder tokens · F features.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ _COLUMNS = ("enc", "feat", "prefix", "target")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainBatch:
-    """Padded arrays: ids (B, S), mask (B, S), features (B, S, F), tokens (B, T), labels (B, T), weights (B, T)."""
+    """Padded arrays: ids and mask (B, S), features (B, S, F); tokens, labels and weights (B, T)."""
 
     ids: npt.NDArray[np.int64]
     mask: npt.NDArray[np.bool_]
@@ -34,6 +35,8 @@ class TrainBatch:
 def write_examples(examples: Iterable[Example], directory: Path) -> int:
     """Write a data set; returns the number of rows."""
     rows = list(examples)
+    if not rows:
+        raise ValueError(f"{directory}: no examples to write")
     columns = {
         "enc": [row.encoder_ids for row in rows],
         "feat": [row.features for row in rows],
@@ -63,7 +66,8 @@ class ExampleSet:
 
     def __getitem__(self, index: int) -> Example:
         columns: dict[str, npt.NDArray[Any]] = {
-            name: self._data[name][self._starts[name][index] : self._starts[name][index + 1]] for name in _COLUMNS
+            name: self._data[name][self._starts[name][index] : self._starts[name][index + 1]]
+            for name in _COLUMNS
         }
         return Example(
             encoder_ids=columns["enc"],
@@ -80,13 +84,17 @@ def batches(sets: Sequence[ExampleSet], config: TrainConfig) -> Iterator[TrainBa
     while True:
         order = _epoch(sets, config.shares, rng)
         if not len(order):
-            raise ValueError(f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on")
+            raise ValueError(
+                f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on"
+            )
         for group in _length_groups(order, sets, config.tokens_per_batch, rng):
             examples = [sets[which][row] for which, row in group]
             yield collate(examples, config, rng)
 
 
-def _epoch(sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _epoch(
+    sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
     """(N, 2) of set and row: each set read `share` times, shuffled."""
     parts: list[npt.NDArray[np.int64]] = []
     for which, (data, share) in enumerate(zip(sets, shares, strict=True)):
@@ -122,12 +130,13 @@ def collate(examples: Sequence[Example], config: TrainConfig, rng: np.random.Gen
     features = [row.features[cut:] for row, cut in zip(examples, cuts, strict=True)]
     ids = _pad([row.encoder_ids[cut:] for row, cut in zip(examples, cuts, strict=True)])
     lengths = np.array([len(f) for f in features])
+    mask = cast(npt.NDArray[np.bool_], np.arange(ids.shape[1]) < lengths[:, None])
     padded = np.zeros((*ids.shape, features[0].shape[1]), np.float32)
     for index, block in enumerate(features):
         padded[index, : len(block)] = block
     return TrainBatch(
         ids=ids,
-        mask=np.arange(ids.shape[1]) < lengths[:, None],
+        mask=mask,
         features=padded,
         tokens=_pad([row[:-1] for row in decoder]),
         labels=_pad([row[1:] for row in decoder]),

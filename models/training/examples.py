@@ -26,7 +26,7 @@ _MAX_PIECES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One example. `features` (S, F) beside `encoder_ids` (S,); `head_len` tokens hold the query in joint mode."""
+    """One example. `features` (S, F) beside `encoder_ids` (S,); `head_len` tokens hold the query."""
 
     encoder_ids: npt.NDArray[np.uint16]
     features: npt.NDArray[np.float16]
@@ -96,19 +96,22 @@ def _piece(sentence: CopySentence, first: int, end: int) -> list[int]:
 def _overlap_target(prompt: Prompt, sentences: Sequence[CopySentence], reference: str) -> list[int] | None:
     """The sentences that together overlap an abstractive reference best, found greedily by unigram F1."""
     wanted = Counter(content_stems(reference))
+    empty: Counter[str] = Counter()
     bags = [Counter(content_stems(source.span.of(prompt.text))) for source in prompt.sentences]
     chosen: list[int] = []
     best = 0.0
     while len(chosen) < _MAX_PIECES:
         others = [i for i in range(len(bags)) if i not in chosen]
-        scores = {i: _f1(sum((bags[j] for j in [*chosen, i]), Counter()), wanted) for i in others}
+        scores = {i: _f1(sum((bags[j] for j in [*chosen, i]), empty), wanted) for i in others}
         if not scores or max(scores.values()) < best + 0.03:
             break
         chosen.append(max(scores, key=lambda i: scores[i]))
         best = scores[chosen[-1]]
     if best < _MIN_OVERLAP:
         return None
-    return [token for i in sorted(chosen) for token in (sentences[i].marker, *sentences[i].ids.tolist())] + [END]
+    return [token for i in sorted(chosen) for token in (sentences[i].marker, *sentences[i].ids.tolist())] + [
+        END
+    ]
 
 
 def _f1(bag: Counter[str], wanted: Counter[str]) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from qdts.errors import Unsupported
 from qdts.models.lexicon import Lexicon
@@ -27,7 +27,7 @@ def build_lexicon(tokenizer: Tokenizer, documents: Iterable[str], *, embedding_d
     """Write lexicon.safetensors and embeddings.safetensors (V, embedding_dim) to `directory`."""
     components = _principal_components(_embed_tokens(tokenizer))  # (V, 384)
     vectors = components[:, :VECTOR_DIM]
-    vectors = vectors / np.maximum(1e-6, np.linalg.norm(vectors, axis=1, keepdims=True))
+    vectors: Floats = vectors / np.maximum(1e-6, np.linalg.norm(vectors, axis=1, keepdims=True))
     vectors[: len(SPECIAL_TOKENS)] = 0
     idf = token_idf(tokenizer, documents)
     Lexicon(idf, np.round(vectors * 127).astype(np.int8)).save(directory / "lexicon.safetensors")

@@ -5,11 +5,7 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +24,7 @@ class Trainer:
     """One run: the net, its optimisers, the stream of batches."""
 
     def __init__(self, net: T5, config: TrainConfig) -> None:
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]
         torch.set_num_threads(config.num_threads)
         self.net = net
         self.config = config
@@ -55,7 +51,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.config.rate_at(self.step_idx)
         loss, report = weighted_loss(self.net, batch)
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP_NORM)
         for optimizer, _ in self._optimizers:
             optimizer.step()
@@ -101,7 +97,10 @@ def make_optimizers(net: T5, config: TrainConfig) -> list[tuple[torch.optim.Opti
     hidden, rest = split_parameters(net)
     if config.optimizer == "adamw":
         return [
-            (torch.optim.AdamW(hidden, weight_decay=config.weight_decay, betas=(0.9, 0.98)), config.learning_rate),
+            (
+                torch.optim.AdamW(hidden, weight_decay=config.weight_decay, betas=(0.9, 0.98)),
+                config.learning_rate,
+            ),
             (torch.optim.AdamW(rest, weight_decay=0.0, betas=(0.9, 0.98)), config.embedding_rate),
         ]
     muon = Muon(hidden, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -123,12 +122,12 @@ def split_parameters(net: T5) -> tuple[list[Tensor], list[Tensor]]:
 
 def weighted_loss(net: T5, batch: TrainBatch) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy per label, weighted; and how often the right sentence would have been chosen first."""
-    mask = torch.from_numpy(batch.mask)
-    hidden = net.interact(net.encode(torch.from_numpy(batch.ids), mask), torch.from_numpy(batch.features))
-    decoded = net.decode(torch.from_numpy(batch.tokens), hidden, mask)  # (B, T, C)
-    weights = torch.from_numpy(batch.weights)
+    mask = torch.as_tensor(batch.mask)
+    hidden = net.interact(net.encode(torch.as_tensor(batch.ids), mask), torch.as_tensor(batch.features))
+    decoded = net.decode(torch.as_tensor(batch.tokens), hidden, mask)  # (B, T, C)
+    weights = torch.as_tensor(batch.weights)
     wanted = weights > 0
-    labels = torch.from_numpy(batch.labels)[wanted]  # (N,)
+    labels = torch.as_tensor(batch.labels)[wanted]  # (N,)
     logits = net.logits(decoded[wanted])  # (N, V)
     losses = F.cross_entropy(logits, labels, reduction="none")
     loss = (losses * weights[wanted]).sum() / weights.sum()

@@ -1,11 +1,11 @@
 """Muon: momentum whose update is made orthogonal, for matrices inside the blocks (Jordan et al. 2024).
 
-torch.optim.Muon does its matrix products in bfloat16, which a CPU without bfloat16 instructions runs a hundred times
-slower than float32; this one keeps the parameters' type.
+torch.optim.Muon does its matrix products in bfloat16, which a CPU without bfloat16 instructions runs a
+hundred times slower than float32; this one keeps the parameters' type.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,9 @@ _NUM_ITERATIONS = 5
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, scaled to the root mean square an AdamW update has (0.2)."""
 
-    def __init__(self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -43,7 +45,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalise(matrix: Tensor) -> Tensor:
     """(M, N) -> (M, N) with all singular values near 1, by Newton-Schulz iteration."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    norm = cast(Tensor, wide.norm())  # pyright: ignore[reportUnknownMemberType]
+    x = wide / (norm + 1e-7)
     for _ in range(_NUM_ITERATIONS):
         gram = x @ x.T
         x = _A * x + (_B * gram + _C * gram @ gram) @ x

@@ -20,7 +20,7 @@ _COMPANIONS = ("tokenizer.json", "lexicon.safetensors")
 
 def run_training(config: TrainConfig) -> None:
     """Train to the last step and write `out/model`; a run that was cut short goes on from its checkpoint."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]
     net = load(config.start_from).train() if config.start_from else fresh_net(config)
     Trainer(net, config).run()
     directory = config.out / "model"

@@ -1,8 +1,8 @@
 """Weak supervision: questions made from sentences of raw prose, the sentence itself the answer.
 
-A sentence loses a name, a date or a number, which a question word replaces, and some of its other words (cloze
-translation, after Lewis et al. 2019, "Unsupervised Question Answering by Cloze Translation"): what is left points at
-the sentence without repeating it.
+A sentence loses a name, a date or a number, which a question word replaces, and some of its other words
+(cloze translation, after Lewis et al. 2019, "Unsupervised Question Answering by Cloze Translation"): what is
+left points at the sentence without repeating it.
 """
 
 import random
@@ -45,7 +45,12 @@ def weak_rows(text: str, rng: random.Random, *, per_document: int) -> Iterator[T
         span = rng.choice(usable)
         document = body[window[0].start : window[-1].end]
         with_title = title if len(title) < 80 and rng.random() < 0.5 else ""
-        yield TrainRow(query=pseudo_query(span.of(body), rng), title=with_title, document=document, reference=span.of(body))
+        yield TrainRow(
+            query=pseudo_query(span.of(body), rng),
+            title=with_title,
+            document=document,
+            reference=span.of(body),
+        )
 
 
 def _window(spans: Sequence[Span], rng: random.Random) -> Sequence[Span]:
@@ -77,7 +82,11 @@ def _answer(sentence: str, rng: random.Random) -> tuple[str, Span]:
     options: list[tuple[str, Span]] = []
     for pattern, question in ((_DATE, "when"), (_NUMBER, "how many"), (_NAME, "")):
         for match in pattern.finditer(sentence):
-            word = question or ("where" if _PLACE_BEFORE.search(sentence[: match.start()]) else rng.choice(("who", "what", "which")))
+            word = question or (
+                "where"
+                if _PLACE_BEFORE.search(sentence[: match.start()])
+                else rng.choice(("who", "what", "which"))
+            )
             options.append((word, Span(match.start(), match.end())))
     if not options or rng.random() < 0.25:
         return (rng.choice(("", "", "what", "how", "why")), Span(0, 0))

@@ -31,6 +31,8 @@ _BY_CODE: dict[int, type[QdtsError]] = {
     code_pb2.FAILED_PRECONDITION: Unsupported,
 }
 _DEFAULT_RETRY_AFTER_S = 0.1
+# How gRPC itself words its refusal of a long message, under the code that otherwise means "come back later".
+_TOO_LONG = "message larger than max"
 
 M = TypeVar("M", bound=Message)
 
@@ -71,6 +73,8 @@ def error_of(status: status_pb2.Status) -> QdtsError:
         return _invalid(status)
     info = _detail(status, error_details_pb2.ErrorInfo)
     reason = info.reason if info is not None and info.domain == DOMAIN else ""
+    if not reason and status.code == code_pb2.RESOURCE_EXHAUSTED and _TOO_LONG in status.message:
+        return InvalidRequest("request", f"is longer than the transport accepts: {status.message}")
     cls = _BY_REASON.get(reason) or _BY_CODE.get(status.code) or QdtsError
     if issubclass(cls, Overloaded):
         return cls(status.message, retry_after_s=_retry_after_s(status))

@@ -39,7 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--mode", choices=MODES, default="auto", help="default: auto, the better one by evaluation"
     )
     parser.add_argument(
-        "--max-words", type=int, default=0, metavar="N", help="at most N words; 0: the default, 35"
+        "--max-words", type=int, default=0, metavar="N", help="at most N words; 0: the default, 50"
     )
     parser.add_argument(
         "--timeout",

@@ -22,7 +22,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--modes", default="joint,indexed", metavar="A,B")
     parser.add_argument("--runtimes", default="onnx", metavar="A,B")
     parser.add_argument("--precisions", default="int8", metavar="A,B")
-    parser.add_argument("--max-words", type=int, default=35, metavar="N")
+    parser.add_argument("--max-words", type=int, default=50, metavar="N")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write report.json, .md, .png and all outputs there"
     )

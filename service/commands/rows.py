@@ -78,7 +78,7 @@ def error_row(row_id: RowId | None, line: int, fault: QdtsError) -> dict[str, ob
 
 def _parse_object(data: bytes) -> dict[str, Any]:
     try:
-        values: object = json.loads(data.decode("utf-8"))
+        values: object = json.loads(data.decode("utf-8-sig"))  # some editors put a mark before the first line
     except UnicodeDecodeError as fault:
         raise InvalidRequest("row", f"is not UTF-8 at byte {fault.start}") from None
     except json.JSONDecodeError as fault:

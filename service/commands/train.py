@@ -1,4 +1,4 @@
-"""`qdts train STAGE`: one stage of a training run, described by a TOML file; one that was cut short goes on."""
+"""`qdts train STAGE`: one stage of a training run, as a TOML file says; one that was cut short goes on."""
 
 import argparse
 import tomllib
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from qdts.errors import ConfigError, Unsupported
 
-# The stages' names, here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
+# Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
 STAGE_NAMES = ("tokenizer", "lexicon", "prepare", "fit", "release")
 
 
@@ -15,7 +15,9 @@ def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("train", help="train a model (needs the [train] extra)")
     parser.add_argument("stage", choices=STAGE_NAMES, help="what to do")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML")
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML"
+    )
     parser.set_defaults(run=run)
 
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_config(path: Path, kind: type) -> Any:
-    """The `kind` of config a TOML file describes; ConfigError names the setting that is unknown or out of bounds."""
+    """The `kind` of config a TOML file describes; ConfigError names what is unknown or out of bounds."""
     try:
         return _build(kind, tomllib.loads(path.read_text(encoding="utf-8")), "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
@@ -70,6 +72,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return _build(hint, cast("dict[str, Any]", value), f"{name}.")
     if (hint is Path or Path in get_args(hint)) and isinstance(value, str):
         return Path(value)
+    if hint is str and isinstance(value, str):
+        return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):

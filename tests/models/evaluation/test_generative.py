@@ -84,7 +84,7 @@ def test_modes_share_a_loaded_model(monkeypatch: pytest.MonkeyPatch, engine_row:
 
     def load(path: Path, config: SummarizerConfig) -> Any:
         loaded.append((path, config))
-        return ScriptedSummarizer(config.execution.precision)
+        return ScriptedSummarizer(config.precision)
 
     monkeypatch.setattr(generative.Summarizer, "load", load)
     config = EvaluationConfig(model_dir=Path("m"), precisions=("int8", "fp32"), num_threads=2, max_words=6)
@@ -95,7 +95,7 @@ def test_modes_share_a_loaded_model(monkeypatch: pytest.MonkeyPatch, engine_row:
         "joint/onnx/fp32",
         "indexed/onnx/fp32",
     ]
-    assert [(path, c.execution.precision, c.execution.num_threads) for path, c in loaded] == [
+    assert [(path, c.precision, c.num_threads) for path, c in loaded] == [
         (Path("m"), "int8", 2),
         (Path("m"), "fp32", 2),
     ]

@@ -1,0 +1,115 @@
+"""The whole recipe at toy scale, from raw text to a summary by the released model."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from qdts.models.document import Document
+from qdts.models.evaluation.samples import load_row_file
+from qdts.models.shipped import find_model
+from qdts.models.summarizer import Summarizer, SummarizerConfig
+from qdts.models.training.config import NetShape, TrainConfig
+from qdts.models.training.corpus import SEPARATOR, read_documents, sample_documents
+from qdts.models.training.prepare import PrepareConfig
+from qdts.models.training.stages import (
+    STAGES,
+    LexiconConfig,
+    ReleaseConfig,
+    TokenizerConfig,
+    run_lexicon,
+    run_prepare,
+    run_release,
+    run_tokenizer,
+)
+
+RECIPES = Path(__file__).parents[3] / "models" / "training" / "recipes"
+SHAPE = NetShape(d_model=32, d_kv=16, d_ff=64, num_layers=1, num_decoder_layers=1, num_heads=2)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documents of the evaluation sample as raw prose: nothing here is ever evaluated on."""
+    path = tmp_path_factory.mktemp("corpus") / "prose.txt"
+    documents = [f"{row.title}\n{row.document}" for row in load_row_file()]
+    path.write_text(f"\n{SEPARATOR}\n".join(documents), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory after every stage but the release."""
+    out = tmp_path_factory.mktemp("run")
+    run_tokenizer(TokenizerConfig(corpus=(corpus,), out=out, share=1.0, vocab_size=700))
+    run_lexicon(LexiconConfig(corpus=(corpus,), model=out, share=0.2, embedding_dim=SHAPE.d_model))
+    run_prepare(PrepareConfig(model=out, out=out / "data", corpus=(corpus,), corpus_share=1.0, max_examples=150))
+    STAGES["fit"].run(
+        TrainConfig(
+            model=out,
+            data=(out / "data",),
+            shares=(1.0,),
+            out=out / "fit",
+            shape=SHAPE,
+            num_steps=50,
+            warmup_steps=5,
+            tokens_per_batch=1024,
+            log_every=5,
+            num_threads=1,
+        )
+    )
+    return out
+
+
+def test_corpus_is_read_document_by_document(corpus: Path) -> None:
+    documents = list(read_documents(corpus))
+    assert len(documents) == len(load_row_file())
+    assert all(SEPARATOR not in document for document in documents)
+    assert len(list(sample_documents((corpus,), 1.0, seed=0))) == len(documents)
+    assert 0 < len(list(sample_documents((corpus,), 0.5, seed=0))) < len(documents)
+
+
+def test_loss_falls_and_is_drawn(trained: Path) -> None:
+    rows = [json.loads(line) for line in (trained / "fit" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(5, 55, 5))
+    assert sum(row["loss"] for row in rows[-3:]) < 0.9 * sum(row["loss"] for row in rows[:3])
+    assert (trained / "fit" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_release_loads_and_answers_with_the_documents_words(trained: Path, tmp_path: Path) -> None:
+    release = ReleaseConfig(model=trained / "fit" / "model", out=tmp_path / "toy", name="toy", version="0")
+    run_release(release)
+    summarizer = Summarizer.load(release.out, SummarizerConfig(num_threads=1))
+    assert summarizer.version.startswith("toy@")
+    text = "The mill stands by the river. It was built in 1820. Nobody lives there."
+    prompt = summarizer.prepare("When was the mill built?", Document(text=text), max_words=20)
+    generation = summarizer.start([prompt])
+    while generation.active:
+        generation.step()
+    summary = generation.summary(0)
+    assert summary.sentences
+    assert all(sentence.source and sentence.source.of(text) == sentence.text for sentence in summary.sentences)
+
+
+def test_evaluation_documents_count_as_contaminated(corpus: Path) -> None:
+    """The corpus here is the evaluation sample itself."""
+    from qdts.models.evaluation.contamination import Contamination
+
+    contamination = Contamination(load_row_file())
+    assert all(contamination.is_contaminated("", document) for document in read_documents(corpus))
+
+
+def test_recipes_are_configs_of_their_stages() -> None:
+    from qdts.service.commands.train import read_config
+
+    kinds = {"weak": "prepare", "human": "prepare", "fit_weak": "fit", "fit_human": "fit"}
+    files = sorted(RECIPES.glob("*/*.toml"))
+    assert files
+    for path in files:
+        assert tomllib.loads(path.read_text(encoding="utf-8"))
+        stage = STAGES[kinds.get(path.stem, path.stem)]
+        assert isinstance(read_config(path, stage.config), stage.config)
+
+
+def test_a_model_ships() -> None:
+    assert find_model("") is not None
