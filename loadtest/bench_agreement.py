@@ -1,7 +1,7 @@
 """Do the runtimes write the same tokens? eager fp32 is the oracle; ONNX fp32 must agree, int8 is measured.
 
-The rows are the evaluation sample that ships, or with --data a directory of the public sets. The fp32 graphs, which do
-not ship, are exported to a scratch directory.
+The rows are the evaluation sample that ships, or with --data a directory of the public sets. The fp32 graphs,
+which do not ship, are exported to a scratch directory.
 """
 
 import argparse
@@ -66,7 +66,9 @@ def measure(model: Path, rows: Sequence[EvalRow], num_threads: int) -> dict[str,
         figures: dict[str, object] = {"rows": len(rows), "tokens": sum(map(len, expected))}
         for name, config in systems.items():
             actual = write_all(Summarizer.load(directory, config), rows, max_words=60)
-            figures[f"{name}_same"] = sum(ours == theirs for ours, theirs in zip(actual, expected, strict=True))
+            figures[f"{name}_same"] = sum(
+                ours == theirs for ours, theirs in zip(actual, expected, strict=True)
+            )
     return figures
 
 

@@ -38,12 +38,12 @@ class Lexicon:
 
     def unit_vectors(self, ids: Ids) -> Floats:
         """Ids (T,) -> (T, D) of unit length."""
-        return self.vectors[ids].astype(np.float32) / 127.0
+        return cast(Floats, self.vectors[ids].astype(np.float32) / 127.0)
 
     def mean_vector(self, ids: Ids) -> Floats:
         """The idf-weighted mean of the tokens' vectors (D,), of unit length; zero for no tokens."""
         if not len(ids):
-            return np.zeros(self.vectors.shape[1], np.float32)
+            return np.zeros((self.vectors.shape[1],), np.float32)
         mean = cast(Floats, self.idf[ids] @ self.unit_vectors(ids))
         return cast(Floats, mean / max(1e-6, float(np.linalg.norm(mean))))
 

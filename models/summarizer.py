@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from safetensors import SafetensorError
+
+from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_sentences, piece_span
 from qdts.models.decoding.copying import CopyState, Piece
 from qdts.models.decoding.greedy import GreedyDecoder
@@ -59,13 +62,19 @@ class Summarizer:
         """Verify the directory against its manifest, then load it. WeightsError where it is refused."""
         config = config or SummarizerConfig()
         manifest = verify(path)
-        builder = PromptBuilder(
-            Tokenizer.load(path / "tokenizer.json"), Lexicon.load(path / "lexicon.safetensors"), config.prompt
-        )
         execution = RuntimeConfig(
             precision=config.precision, num_threads=config.num_threads, providers=config.providers
         )
-        runtime = load_runtime(config.runtime, path, execution)
+        try:
+            builder = PromptBuilder(
+                Tokenizer.load(path / "tokenizer.json"),
+                Lexicon.load(path / "lexicon.safetensors"),
+                config.prompt,
+            )
+            runtime = load_runtime(config.runtime, path, execution)
+        except (KeyError, ValueError, SafetensorError) as error:
+            # As the manifest has them, and yet not what they should be: released wrongly.
+            raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
         return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config)
 
     @property

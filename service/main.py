@@ -53,13 +53,13 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     application = Application(config)
     try:
-        await _start(application, stop)
+        await start_until(application, stop)
         await stop.wait()
     finally:
         await application.stop()
 
 
-async def _start(application: "Application", stop: asyncio.Event) -> None:
+async def start_until(application: "Application", stop: asyncio.Event) -> None:
     """Start, but no further than to `stop`: a warm-up may take long, and nobody waits for it any more."""
     starting = asyncio.ensure_future(application.start())
     stopping = asyncio.ensure_future(stop.wait())

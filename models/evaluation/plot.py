@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 from qdts.models.evaluation import metrics
@@ -27,6 +28,7 @@ _ORACLE = "oracle_1"
 _OVERALL = "mean of sets"
 _GROUP_WIDTH = 0.84
 _LEGEND_ENTRY_INCHES = 1.7
+_LABEL_CHARS = 14
 
 
 def save_plot(report: Report, path: Path) -> None:
@@ -58,7 +60,7 @@ def _draw_panel(axis: Any, report: Report, name: str) -> None:
         scores = [system.macro.get(name), *(system.by_set.get(s, {}).get(name) for s in sets)]
         _draw_bars(axis, scores, _Bars(system.name, place, len(report.systems), colours[system.name]))
     axis.axvline(0.5, color="#888888", linewidth=0.8, linestyle=":")
-    labels = [f"{s}\n(n={_count(report, name, s)})" for s in sets]
+    labels = [f"{fill(s.replace('_', ' '), _LABEL_CHARS)}\n(n={_count(report, name, s)})" for s in sets]
     axis.set_xticks(range(len(sets) + 1), [_OVERALL, *labels], fontsize=9)
     axis.set_xlim(-0.5, len(sets) + 0.5)
     axis.set_ylabel(_PANELS[name])

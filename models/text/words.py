@@ -16,8 +16,9 @@ _UNSPACED = (
 _SINGLE = _UNSPACED + "\uac00-\ud7af"
 _WORD = re.compile(rf"[{_SINGLE}]|[^\W_{_SINGLE}]+(?:['’][^\W_{_SINGLE}]+)*")
 # What a reader counts. A run without a space that is longer than any word counts as several, so that a bound
-# on words bounds the text.
-_READ = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,64}}")
+# on words bounds the text. The wide punctuation of those scripts counts like their letters.
+_BY_CHARACTER = _UNSPACED + "\u3001-\u303f\uff00-\uff65"
+_READ = re.compile(rf"[{_BY_CHARACTER}]|[^\s{_BY_CHARACTER}]{{1,64}}")
 # A longer "word" is data, not language; its stem is cut so that one cannot fill the memory.
 _MAX_STEM_LEN = 32
 

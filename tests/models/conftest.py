@@ -79,14 +79,15 @@ def model_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 PROSE = """
-The engine was built in Derby in 1902. It weighed nine tonnes, pulled six coaches, and ran between Leeds and York.
-Its driver was Mary Hill, who later trained the crew of the night mail. In winter, when snow lay on the line, a second
-engine was sent ahead of the train; the crew called it the plough. The line closed in 1964, and the engine was moved to
-a museum near the old station, where visitors can climb into the cab.
+The engine was built in Derby in 1902. It weighed nine tonnes, pulled six coaches, and ran between Leeds and
+York. Its driver was Mary Hill, who later trained the crew of the night mail. In winter, when snow lay on
+the line, a second engine was sent ahead of the train; the crew called it the plough. The line closed in
+1964, and the engine was moved to a museum near the old station, where visitors can climb into the cab.
 
-A museum is a place that keeps and shows things of value. Most museums are open to the public, and many of them charge
-nothing. The oldest public museum in the country opened in 1683. Its first keeper wrote a list of everything it held:
-coins, maps, stuffed birds, and the mantle of a king. Visitors were asked not to touch the birds.
+A museum is a place that keeps and shows things of value. Most museums are open to the public, and many of
+them charge nothing. The oldest public museum in the country opened in 1683. Its first keeper wrote a list
+of everything it held: coins, maps, stuffed birds, and the mantle of a king. Visitors were asked not to
+touch the birds.
 """
 
 

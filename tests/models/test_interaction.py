@@ -8,9 +8,7 @@ import pytest
 from qdts.models.interaction import NUM_FEATURES, QueryView, SentenceView, sentence_features, token_features
 from qdts.models.lexicon import Lexicon
 
-LEXICON = Lexicon(
-    np.array([0.5, 1.0, 0.25], np.float32), np.array([[127, 0], [0, 127], [0, -127]], np.int8)
-)
+LEXICON = Lexicon(np.array([0.5, 1.0, 0.25], np.float32), np.array([[127, 0], [0, 127], [0, -127]], np.int8))
 QUERY = QueryView(ids=np.array([1]), stems=frozenset({"cat", "sit"}))
 
 

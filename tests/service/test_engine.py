@@ -77,6 +77,28 @@ async def test_one_cancelled_job_leaves_its_batch_mates_alone(
     assert model.num_cancelled == 1
 
 
+async def test_result_that_cannot_be_read_fails_its_job_at_once(
+    kit: Any, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = kit.Model()
+    engine = start(model)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no such piece")
+
+    monkeypatch.setattr(type(model.start([])), "summary", fail)
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(2):
+            await engine.generate(prompt(model), deadline=Deadline.after(30))
+
+
+async def test_expected_jobs_are_counted_until_they_come(kit: Any, start: Start) -> None:
+    engine = start(kit.Model(), max_batch=2)
+    with engine.expecting(), engine.expecting(), engine.expecting():
+        assert engine.num_batches_ahead == 2
+    assert engine.num_batches_ahead == 0
+
+
 async def test_text_grows_word_by_word(kit: Any, start: Start) -> None:
     model = kit.Model(step_s=0.005)
     engine = start(model)

@@ -78,6 +78,43 @@ async def test_waiting_for_others_is_part_of_the_prediction(kit: Any, ladder: An
     await asyncio.gather(*others)
 
 
+async def test_requests_that_come_together_wait_for_each_other(kit: Any, ladder: Any) -> None:
+    """Each counts those that have decided for the model, though none of them has reached its queue."""
+    model = kit.Model(encode_s=0.1)
+    ladder_ = ladder(model)
+    for _ in range(2):
+        await ladder_.climb(request(), Deadline.after(10))
+    replies = await asyncio.gather(*(ladder_.climb(request(), Deadline.after(0.5)) for _ in range(20)))
+    rungs = [reply.rung for reply in replies]
+    assert rungs[0] is Rung.FULL
+    assert rungs.count(Rung.EXTRACTIVE) >= 14
+    assert model.num_starts <= 8
+    assert all(DegradeReason.DEADLINE_MISSED not in reply.reasons for reply in replies)
+
+
+async def test_a_long_queue_does_not_make_the_model_look_faster(kit: Any, ladder: Any) -> None:
+    model = kit.Model(encode_s=0.1)
+    ladder_ = ladder(model)
+    await ladder_.climb(request(), Deadline.after(10))
+    alone_ms = ladder_._predict_ms(Rung.FULL, request().num_chars)
+    model.gate.clear()
+    first = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
+    await asyncio.sleep(0.01)
+    for _ in range(50):
+        assert (await ladder_.climb(request(), Deadline.after(0.15))).rung is Rung.EXTRACTIVE
+    model.gate.set()
+    await first
+    assert ladder_._predict_ms(Rung.FULL, request().num_chars) >= 0.9 * alone_ms
+
+
+async def test_what_the_guard_withholds_is_logged(
+    kit: Any, ladder: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reply = await ladder(kit.Model(invents=True)).climb(request(), Deadline.after(10))
+    assert (reply.rung, reply.reasons) == (Rung.EXTRACTIVE, (DegradeReason.GUARD_REJECTED,))
+    assert '"guard_rejected"' in capfd.readouterr().err
+
+
 async def test_lead_when_even_an_extract_would_be_late(ladder: Any) -> None:
     reply = await ladder().climb(request(text="Beginning of it. " * 100_000), Deadline.after(0.004))
     assert reply.rung is Rung.LEAD

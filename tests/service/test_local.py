@@ -31,6 +31,13 @@ async def test_a_fault_of_the_model_costs_a_rung_not_the_answer(kit: Any) -> Non
     assert (reply.rung, reply.degrade_reasons) == ("extractive", ("engine_failed",))
 
 
+async def test_death_of_the_engine_is_logged(kit: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    model = kit.Model(step_error=SystemExit("gone"))
+    async with LocalClient(kit.config(), load=lambda config: model) as client:
+        assert (await client.summarize("When was it built?", kit.LIGHTHOUSE)).rung == "extractive"
+    assert '"engine_down"' in capfd.readouterr().err
+
+
 async def test_refuses_what_a_server_refuses(kit: Any) -> None:
     async with LocalClient(kit.config(), load=lambda config: None) as client:
         with pytest.raises(InvalidRequest, match="query: is blank"):

@@ -1,5 +1,6 @@
 """The server as a process: starts fast, without torch, drains on a signal, refuses what it cannot load."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,9 +13,10 @@ from typing import Any
 import grpc
 import pytest
 
-from qdts.errors import WeightsMissing
+from qdts.errors import WeightsError, WeightsMissing
 from qdts.service.config import EngineConfig
-from qdts.service.main import load_model
+from qdts.service.health import State
+from qdts.service.main import load_model, start_until
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
@@ -77,6 +79,59 @@ def test_directory_that_is_no_model_is_a_clear_refusal(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert str(tmp_path) in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_failed_start_is_logged_with_its_reason() -> None:
+    with start(ENGINE__MODEL="no-such-model") as process:
+        _, err = process.communicate(timeout=30)
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert events[-1]["event"] == "start_failed"
+    assert "no-such-model" in events[-1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "event"),
+    [
+        ({"start_error": RuntimeError("x")}, "engine_failed", "generation_failed"),
+        ({"invents": True}, "guard_rejected", "guard_rejected"),
+    ],
+)
+async def test_model_that_fails_its_warm_up_is_refused_and_the_log_says_where(
+    kit: Any, capfd: pytest.CaptureFixture[str], fault: dict[str, Any], reason: str, event: str
+) -> None:
+    application = kit.Application(kit.config(), load=lambda config: kit.Model(**fault))
+    with pytest.raises(WeightsError, match=reason):
+        await application.start()
+    await application.stop()
+    assert f'"event": "{event}"' in capfd.readouterr().err
+
+
+async def test_text_work_that_fails_its_warm_up_is_refused_and_the_log_says_where(
+    kit: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a blank document says nothing")
+
+    monkeypatch.setattr(kit.Model, "prepare", fail)
+    application = kit.Application(kit.config(), load=lambda config: kit.Model())
+    with pytest.raises(WeightsError, match="engine_failed"):
+        await application.start()
+    await application.stop()
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if '"rung_failed"' in line]
+    assert "AssertionError" in line and "test_main.py" in line and "blank" not in line
+
+
+async def test_stop_does_not_wait_for_the_end_of_a_slow_warm_up(kit: Any) -> None:
+    model = kit.Model()
+    model.gate.clear()
+    application = kit.Application(kit.config(), load=lambda config: model)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, stop.set)
+    async with asyncio.timeout(5):
+        await start_until(application, stop)
+        model.gate.set()
+        await application.stop()
+    assert application.health.state is State.CLOSED
 
 
 def test_no_model_is_asked_for_and_none_is_loaded() -> None:

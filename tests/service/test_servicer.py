@@ -109,6 +109,15 @@ async def test_batch_answers_each_item_by_itself(server: Any, kit: Any) -> None:
     assert [reply.results[i].response.request_id for i in (0, 3)] == ["batch/0", "mine"]
 
 
+async def test_batch_that_is_too_much_keeps_what_was_done_in_time(server: Any, kit: Any) -> None:
+    server.model.encode_s = 0.2
+    items = [kit.ask(text=f"Sentence number {i} is here. Another one follows.") for i in range(100)]
+    reply = await server.stub.BatchSummarize(pb.BatchSummarizeRequest(requests=items), timeout=1.5)
+    rungs = [result.response.rung for result in reply.results if result.HasField("response")]
+    assert len(rungs) >= 90
+    assert pb.RUNG_FULL in rungs and pb.RUNG_EXTRACTIVE in rungs
+
+
 async def test_server_info_names_model_limits_and_rungs(server: Any) -> None:
     info = await server.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
     assert info.ready

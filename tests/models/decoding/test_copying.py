@@ -1,4 +1,4 @@
-"""The copy constraint: whatever is chosen among what it allows is a summary made of pieces of the document."""
+"""The copy constraint: any choice of what it allows is a summary made of pieces of the document."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,9 @@ def copy_sentences(draw: st.DrawFn, max_words_per_token: int = 1) -> list[CopySe
     for index in range(draw(st.integers(1, 4))):
         ids = draw(st.lists(WORDS, min_size=1, max_size=24))
         clause_ends = draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)))
-        more = draw(st.lists(st.integers(0, max_words_per_token), min_size=len(ids) - 1, max_size=len(ids) - 1))
+        more = draw(
+            st.lists(st.integers(0, max_words_per_token), min_size=len(ids) - 1, max_size=len(ids) - 1)
+        )
         begun = [1, *more]
         sentences.append(
             CopySentence(
@@ -40,7 +42,10 @@ def num_words(sentences: list[CopySentence], pieces: list[Piece]) -> int:
 def written(sentences: list[CopySentence], pieces: list[Piece]) -> list[int]:
     tokens: list[int] = []
     for piece in pieces:
-        tokens += [sentences[piece.index].marker, *sentences[piece.index].ids[piece.begin : piece.end].tolist()]
+        tokens += [
+            sentences[piece.index].marker,
+            *sentences[piece.index].ids[piece.begin : piece.end].tolist(),
+        ]
     return tokens
 
 
@@ -95,7 +100,9 @@ def test_what_is_drafted_is_allowed(
 
 
 @given(copy_sentences(), st.data())
-def test_every_piece_of_the_grammar_can_be_written(sentences: list[CopySentence], data: st.DataObject) -> None:
+def test_every_piece_of_the_grammar_can_be_written(
+    sentences: list[CopySentence], data: st.DataObject
+) -> None:
     """Also where several clauses of the sentence begin with the same tokens."""
     index = data.draw(st.integers(0, len(sentences) - 1))
     source = sentences[index]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qdts.models.decoding.base import DecodingState, FreeState
 from qdts.models.decoding.copying import CopySentence, CopyState
 from qdts.models.decoding.greedy import GreedyDecoder
-from qdts.models.runtimes.base import Allowed, Floats, Ids, RuntimeInfo, States
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
 
 END = 1
 VOCAB = 12
@@ -42,8 +42,8 @@ class FakeRuntime:
     def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> FakeBatch:
         raise AssertionError("decoding starts nothing")
 
-    def step(self, batch: FakeBatch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
-        assert allowed is not None
+    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+        assert allowed is not None and isinstance(batch, FakeBatch)
         chosen = np.full(tokens.shape, -1)
         batch.counts.append(counts.tolist())
         for row, (document, cache) in enumerate(zip(batch.documents, batch.rows, strict=True)):
@@ -51,13 +51,16 @@ class FakeRuntime:
             for column in range(counts[row]):
                 cache.append(int(tokens[row, column]))
                 options = allowed[row][column]
-                chosen[row, column] = self.choice(document, cache, range(VOCAB) if options is None else options)
+                chosen[row, column] = self.choice(
+                    document, cache, range(VOCAB) if options is None else options
+                )
         return chosen
 
     def choice(self, document: int, cache: Sequence[int], options: Sequence[int] | Ids) -> int:
         return min((int(i) for i in options), key=lambda i: zlib.crc32(str((document, cache, i)).encode()))
 
-    def keep(self, batch: FakeBatch, lengths: Ids) -> None:
+    def keep(self, batch: Batch, lengths: Ids) -> None:
+        assert isinstance(batch, FakeBatch)
         assert (lengths <= batch.lengths).all()
         batch.rows = [row[:length] for row, length in zip(batch.rows, lengths, strict=True)]
 
@@ -68,10 +71,7 @@ class Drafting:
     def __init__(self, state: DecodingState, guesses: Sequence[Sequence[int]]) -> None:
         self.state = state
         self.guesses = list(guesses)
-
-    @property
-    def finished(self) -> bool:
-        return self.state.finished
+        self.finished = state.finished
 
     def copy(self) -> DecodingState:
         return self.state.copy()
@@ -81,6 +81,7 @@ class Drafting:
 
     def advance(self, token: int) -> None:
         self.state.advance(token)
+        self.finished = self.state.finished
 
     def draft(self, max_tokens: int) -> list[int]:
         return list(self.guesses.pop(0))[:max_tokens] if self.guesses else []
@@ -104,11 +105,17 @@ class Oracle(Drafting):
 
 
 def decode(
-    states: Sequence[DecodingState], documents: Sequence[int] = (0,), *, max_tokens: int = 20, max_draft: int = 8
+    states: Sequence[DecodingState],
+    documents: Sequence[int] = (0,),
+    *,
+    max_tokens: int = 20,
+    max_draft: int = 8,
 ) -> GreedyDecoder:
     prefixes = [np.array([0, *[3] * (document % 3)]) for document in documents]
     batch = FakeBatch(list(documents), [[] for _ in documents])
-    decoder = GreedyDecoder(FakeRuntime(), batch, prefixes, states, max_tokens=max_tokens, max_draft=max_draft)
+    decoder = GreedyDecoder(
+        FakeRuntime(), batch, prefixes, states, max_tokens=max_tokens, max_draft=max_draft
+    )
     while decoder.active:
         decoder.step()
     return decoder
@@ -162,10 +169,17 @@ def test_a_draft_that_is_right_saves_a_step_per_token(document: int, max_draft: 
 
 @given(document=DOCUMENTS)
 def test_the_constraint_s_own_drafts_leave_the_output_alone(document: int) -> None:
-    assert decode([copying()], [document]).rows[0].tokens == decode([copying()], [document], max_draft=0).rows[0].tokens
+    assert (
+        decode([copying()], [document]).rows[0].tokens
+        == decode([copying()], [document], max_draft=0).rows[0].tokens
+    )
 
 
-@given(documents=st.lists(DOCUMENTS, min_size=2, max_size=5), cancelled=st.integers(0, 9), after=st.integers(0, 4))
+@given(
+    documents=st.lists(DOCUMENTS, min_size=2, max_size=5),
+    cancelled=st.integers(0, 9),
+    after=st.integers(0, 4),
+)
 def test_rows_do_not_disturb_one_another(documents: list[int], cancelled: int, after: int) -> None:
     alone = [decode([copying()], [document]).rows[0].tokens for document in documents]
     states = [copying() for _ in documents]

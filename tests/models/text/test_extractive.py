@@ -49,7 +49,11 @@ def test_the_lead_is_the_first_sentences_that_fit() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("天地玄黄，宇宙洪荒。", "天地玄"), ("well-known, isn't it? yes", "well-known, isn't it?"), ("x - y z", "x - y")],
+    [
+        ("天地玄黄，宇宙洪荒。", "天地玄"),
+        ("well-known, isn't it? yes", "well-known, isn't it?"),
+        ("x - y z", "x - y"),
+    ],
 )
 def test_a_cut_keeps_so_many_words(text: str, expected: str) -> None:
     assert texts(lead(Document(text=text), max_words=3)) == [expected]
@@ -61,7 +65,9 @@ def test_a_quotation_stands_on_one_line() -> None:
 
 
 @given(BLANK_IS_NOTHING, st.text(max_size=20), st.integers(1, 40))
-def test_both_rungs_answer_within_their_words_and_quote_exactly(text: str, query: str, max_words: int) -> None:
+def test_both_rungs_answer_within_their_words_and_quote_exactly(
+    text: str, query: str, max_words: int
+) -> None:
     document = Document(text=text)
     for summary in (extract(query, document, max_words=max_words), lead(document, max_words=max_words)):
         assert summary.sentences

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from qdts.models.text.sentences import MAX_SENTENCE_CHARS, split_sentences
 
 # Rich in what the rules look at.
-TEXTS = st.text(alphabet=st.sampled_from("aB1. !?…,;:)\"'”\n\r\t。！？،؟।中字\u00a0\u200b\0😀"), max_size=300) | st.text()
+TEXTS = (
+    st.text(alphabet=st.sampled_from("aB1. !?…,;:)\"'”\n\r\t。！？،؟।中字\u00a0\u200b\0😀"), max_size=300)
+    | st.text()
+)
 
 
 def split(text: str, language: str = "") -> list[str]:
@@ -60,7 +63,11 @@ def test_abbreviations_depend_on_the_language() -> None:
 
 
 def test_a_line_break_ends_a_sentence_unless_the_next_line_goes_on_in_lower_case() -> None:
-    assert split("A heading\nIt was built\nin Derby.\nIt ran") == ["A heading", "It was built\nin Derby.", "It ran"]
+    assert split("A heading\nIt was built\nin Derby.\nIt ran") == [
+        "A heading",
+        "It was built\nin Derby.",
+        "It ran",
+    ]
 
 
 def test_a_blank_line_always_ends_a_sentence() -> None:

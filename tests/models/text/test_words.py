@@ -30,7 +30,14 @@ def test_short_words_and_names_stay(word: str) -> None:
 
 def test_places_are_those_of_the_text() -> None:
     text = "It's 3,500 tonnes — of_coal!"
-    assert [text[word.start : word.end] for word in split_words(text)] == ["It's", "3", "500", "tonnes", "of", "coal"]
+    assert [text[word.start : word.end] for word in split_words(text)] == [
+        "It's",
+        "3",
+        "500",
+        "tonnes",
+        "of",
+        "coal",
+    ]
 
 
 def test_scripts_without_spaces_are_cut_into_characters() -> None:

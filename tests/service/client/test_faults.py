@@ -42,6 +42,13 @@ def test_the_time_to_come_back_survives() -> None:
     assert isinstance(error, Overloaded) and error.retry_after_s == 1.5
 
 
+def test_message_over_the_transport_limit_is_the_caller_s_mistake() -> None:
+    message = "SERVER: Received message larger than max (9437216 vs. 8388608)"
+    error = error_of(Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message=message))
+    assert isinstance(error, InvalidRequest)
+    assert error.field == "request" and "8388608" in error.problem
+
+
 def test_an_unknown_code_is_still_an_error_of_ours() -> None:
     error = error_of(Status(code=99, message="odd"))
     assert type(error) is QdtsError and str(error) == "CODE_99: odd"

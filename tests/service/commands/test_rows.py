@@ -19,6 +19,10 @@ def test_reads_a_row() -> None:
     assert (row.document.title, row.document.language) == ("t", "de")
 
 
+def test_byte_order_mark_before_the_first_row() -> None:
+    assert isinstance(parse_row(b'\xef\xbb\xbf{"id": 7, "query": "q", "doc": "d"}', 1), Row)
+
+
 @pytest.mark.parametrize(
     ("data", "row_id", "field", "problem"),
     [

@@ -1,0 +1,194 @@
+"""From a query and a document to a summary that quotes it, on a tiny net with random weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qdts.errors import WeightsCorrupt
+from qdts.models.document import Document, Summary
+from qdts.models.prompt import Mode, Prompt
+from qdts.models.summarizer import Generation, Summarizer, SummarizerConfig
+from qdts.models.text.extractive import quote
+from qdts.models.text.words import word_starts
+from qdts.models.tokenizer import END, FIRST_MARKER
+
+CONFIG = SummarizerConfig(runtime="eager", precision="fp32", num_threads=1)
+QUERIES = ["Who drove the engine?", "When did the line close?", "museum", "birds, and a king", "?"]
+ODD = {
+    "Chinese": "天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。" * 20,
+    "Thai": "กรุงเทพมหานครเป็นเมืองหลวง " * 20,
+    "Korean": "안녕하세요 여러분. 반갑습니다! " * 20,
+    "emoji": "😀👩‍👩‍👧 " * 60,
+    "right to left": "كانت تقود القطار، كل يوم. " * 30,
+    "zero-width": "The\u200b engine\u200b ran\u200b.",
+    "NUL": "\0",
+    "one long word": "x" * 5_000,
+    "line breaks": "a\r\n\r\nB\n" * 200,
+    "white space first": " \n" * 1_000 + "The engine ran.",
+}
+
+
+@pytest.fixture(scope="session")
+def summarizer(summarizer_dir: Path) -> Summarizer:
+    return Summarizer.load(summarizer_dir, CONFIG)
+
+
+@pytest.fixture(scope="session")
+def without_drafts(summarizer_dir: Path) -> Summarizer:
+    return Summarizer.load(summarizer_dir, replace(CONFIG, max_draft=0))
+
+
+def generate(summarizer: Summarizer, prompts: list[Prompt]) -> Generation:
+    generation = summarizer.start(prompts)
+    while generation.active:
+        generation.step()
+    return generation
+
+
+def summarize(
+    summarizer: Summarizer, query: str, text: str, max_words: int = 35, mode: Mode = "joint"
+) -> Summary:
+    prompt = summarizer.prepare(query, Document(text=text), max_words=max_words, mode=mode)
+    return generate(summarizer, [prompt]).summary(0)
+
+
+def check(summary: Summary, text: str, max_words: int) -> None:
+    assert summary.sentences
+    assert 1 <= len(word_starts(summary.text)) <= max_words
+    assert 0 < summary.coverage <= 1
+    end = 0
+    for sentence in summary.sentences:
+        assert sentence.source is not None
+        assert sentence.source.start >= end, "sentences keep the document's order"
+        assert sentence.source.of(text).strip() == sentence.source.of(text)
+        assert sentence.text == quote(sentence.source, text) != ""
+        end = sentence.source.end
+
+
+@pytest.mark.parametrize("mode", ["joint", "indexed"])
+def test_drafts_change_the_steps_and_not_a_token(
+    summarizer: Summarizer, without_drafts: Summarizer, prose: str, mode: Mode
+) -> None:
+    num_steps = [0, 0]
+    for query in QUERIES:
+        prompt = summarizer.prepare(query, Document(text=prose), max_words=35, mode=mode)
+        drafted, plain = generate(summarizer, [prompt]), generate(without_drafts, [prompt])
+        assert drafted.tokens(0) == plain.tokens(0)
+        assert drafted.summary(0).sentences == plain.summary(0).sentences
+        assert plain.num_steps == len(plain.tokens(0))
+        num_steps[0] += drafted.num_steps
+        num_steps[1] += plain.num_steps
+    assert num_steps[0] < num_steps[1] / 2
+
+
+def test_a_batch_is_its_rows_one_by_one(summarizer: Summarizer, prose: str) -> None:
+    documents = [prose, prose[:200], prose * 2, "The engine ran.", prose]
+    prompts = [
+        summarizer.prepare(query, Document(text=text), max_words=20 + 5 * i)
+        for i, (query, text) in enumerate(zip(QUERIES, documents, strict=True))
+    ]
+    together = generate(summarizer, prompts)
+    for index, prompt in enumerate(prompts):
+        assert together.tokens(index) == generate(summarizer, [prompt]).tokens(0)
+
+
+def test_tokens_are_markers_pieces_and_the_end(summarizer: Summarizer, prose: str) -> None:
+    prompt = summarizer.prepare("engine", Document(text=prose), max_words=60)
+    generation = generate(summarizer, [prompt])
+    tokens = generation.tokens(0)
+    first = prompt.sentences[tokens[0] - FIRST_MARKER]
+    assert tokens[1 : 1 + len(first.ids)] == first.ids.tolist()
+    assert tokens[-1] == END
+    assert generation.text(0) == generation.summary(0).text
+
+
+def test_a_summary_counts_what_it_cost(summarizer: Summarizer, prose: str) -> None:
+    prompt = summarizer.prepare("engine", Document(text=prose), max_words=35)
+    generation = generate(summarizer, [prompt])
+    summary = generation.summary(0)
+    assert summary.num_input_tokens == len(prompt.encoder_ids) + len(prompt.prefix)
+    assert summary.num_output_tokens == len(generation.tokens(0))
+    assert summary.num_steps == generation.num_steps > 0
+    assert generation.encode_ms > 0 and generation.decode_ms > 0
+
+
+def test_text_grows_while_it_is_written(without_drafts: Summarizer, prose: str) -> None:
+    prompt = without_drafts.prepare("engine", Document(text=prose), max_words=35)
+    generation = without_drafts.start([prompt])
+    seen = [generation.text(0)]
+    while generation.active:
+        generation.step()
+        seen.append(generation.text(0))
+    assert seen[0] == "" and seen[-1] == generation.summary(0).text
+    assert all(later.startswith(earlier) for earlier, later in zip(seen, seen[1:], strict=False))
+
+
+def test_a_cancelled_row_stops_and_the_others_go_on(summarizer: Summarizer, prose: str) -> None:
+    prompts = [summarizer.prepare(query, Document(text=prose), max_words=60) for query in QUERIES[:2]]
+    generation = summarizer.start(prompts)
+    generation.cancel(0)
+    while generation.active:
+        assert generation.active == (1,)
+        generation.step()
+    assert generation.tokens(0) == [] and generation.text(0) == ""
+    assert generation.tokens(1) == generate(summarizer, prompts[1:]).tokens(0)
+
+
+def test_sources_quote_the_document_exactly(summarizer: Summarizer, prose: str) -> None:
+    for query in QUERIES:
+        check(summarize(summarizer, query, prose), prose, 35)
+
+
+def test_a_long_document_is_not_all_read(summarizer: Summarizer, prose: str) -> None:
+    text = prose * 50
+    summary = summarize(summarizer, "Who was the driver?", text)
+    check(summary, text, 35)
+    assert 0 < summary.coverage < 0.1
+    assert summarize(summarizer, "Who was the driver?", prose).coverage == 1.0
+
+
+@pytest.mark.parametrize("max_words", [5, 35])
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+def test_odd_documents(summarizer: Summarizer, text: str, max_words: int) -> None:
+    check(summarize(summarizer, "天 กรุง engine 😀", text, max_words), text, max_words)
+
+
+WORDS = st.sampled_from([*"the engine ran in Derby , . ; ! 中 文。 ก 😀 x".split(), "\n", "\n\n", "y" * 90])
+TEXTS = st.lists(WORDS, min_size=1, max_size=80).map(" ".join) | st.text(min_size=1, max_size=100)
+
+
+@given(text=TEXTS.filter(lambda text: text.strip() != ""), max_words=st.integers(1, 40))
+@settings(max_examples=50)
+def test_a_summary_never_exceeds_its_words(summarizer: Summarizer, text: str, max_words: int) -> None:
+    check(summarize(summarizer, "engine", text, max_words), text, max_words)
+
+
+def test_the_version_names_the_weights(summarizer: Summarizer) -> None:
+    name, _, digest = summarizer.version.partition("@")
+    assert name == "tiny" and len(digest) == 12
+    assert summarizer.info.name == "eager"
+
+
+def test_a_changed_file_is_refused(summarizer_dir: Path, tmp_path: Path) -> None:
+    for path in summarizer_dir.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / "tokenizer.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(WeightsCorrupt, match=r"tokenizer.json"):
+        Summarizer.load(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: replace(CONFIG, max_output_tokens=0), r"max_output_tokens must lie in \[1, 512\], is 0"),
+        (lambda: replace(CONFIG, max_draft=129), r"max_draft must lie in \[0, 128\], is 129"),
+    ],
+)
+def test_bounds_of_the_config(change: Callable[[], SummarizerConfig], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        change()

@@ -1,0 +1,152 @@
+"""Data sets are read as they were written; batches keep their budget and repeat with their seed."""
+
+from dataclasses import fields, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdts.models.tokenizer import DOCUMENT, END, FIRST_MARKER, NUM_MARKERS, QUERY, TITLE, Tokenizer
+from qdts.models.training.config import TrainConfig
+from qdts.models.training.dataset import (
+    ExampleSet,
+    TrainBatch,
+    batches,
+    collate,
+    shift_markers,
+    write_examples,
+)
+from qdts.models.training.examples import Example
+
+BUDGET = 1_024
+
+
+@pytest.fixture
+def config(data_dir: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(model=tmp_path, data=(data_dir,), shares=(1.0,), out=tmp_path, tokens_per_batch=BUDGET)
+
+
+def same(left: object, right: object, cls: type) -> bool:
+    return all(np.array_equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(cls))
+
+
+def read(data: ExampleSet, config: TrainConfig, count: int) -> list[TrainBatch]:
+    return list(islice(batches([data], config), count))
+
+
+def is_marker(ids: np.ndarray) -> np.ndarray:
+    return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
+
+
+def test_written_and_read(data: ExampleSet, examples: list[Example]) -> None:
+    assert len(data) == len(examples)
+    assert data.encoder_lens.tolist() == [len(example.encoder_ids) for example in examples]
+    for index, example in enumerate(examples):
+        assert same(data[index], example, Example)
+
+
+def test_nothing_to_write_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no examples to write"):
+        write_examples([], tmp_path / "empty")
+
+
+def test_batches_keep_their_budget(data: ExampleSet, config: TrainConfig) -> None:
+    assert data.encoder_lens.max() <= BUDGET
+    read_batches = read(data, config, 30)
+    assert all(batch.ids.size <= BUDGET for batch in read_batches)
+    assert max(len(batch.ids) for batch in read_batches) > 1
+
+
+def test_an_example_longer_than_the_budget_stands_alone(data: ExampleSet, config: TrainConfig) -> None:
+    for batch in read(data, replace(config, tokens_per_batch=1), 5):
+        assert len(batch.ids) == 1
+
+
+def test_batches_repeat_with_their_seed(data: ExampleSet, config: TrainConfig) -> None:
+    first, again = read(data, config, 8), read(data, config, 8)
+    assert all(same(a, b, TrainBatch) for a, b in zip(first, again, strict=True))
+    other = read(data, replace(config, seed=1), 8)
+    assert not all(same(a, b, TrainBatch) for a, b in zip(first, other, strict=True))
+
+
+def test_an_epoch_reads_every_example_once(data: ExampleSet, config: TrainConfig) -> None:
+    config = replace(config, indexed_share=0.0, shifted_share=0.0)
+    seen: list[bytes] = []
+    stream = batches([data], config)
+    while len(seen) < len(data):
+        batch = next(stream)
+        seen += [row[mask].tobytes() for row, mask in zip(batch.ids, batch.mask, strict=True)]
+    assert sorted(seen) == sorted(data[i].encoder_ids.astype(np.int64).tobytes() for i in range(len(data)))
+
+
+@pytest.mark.parametrize(("share", "readings"), [(0.5, 0.5), (2.5, 2.5)])
+def test_a_share_says_how_often_a_set_is_read(
+    data: ExampleSet, config: TrainConfig, share: float, readings: float
+) -> None:
+    """Two sets, one of them read fully: the other's part of an epoch is its share."""
+    config = replace(config, data=config.data * 2, shares=(share, 0.0), indexed_share=0.0, shifted_share=0.0)
+    stream, expected = batches([data, data], config), int(readings * len(data))
+    num_rows, last = 0, np.zeros(0)
+    while num_rows < expected:
+        last = next(stream).ids
+        num_rows += len(last)
+    assert num_rows == expected
+
+
+def test_shares_that_leave_nothing_are_an_error(data: ExampleSet, config: TrainConfig) -> None:
+    with pytest.raises(ValueError, match="leave nothing to train on"):
+        next(batches([data], replace(config, shares=(0.0,))))
+
+
+def test_rows_are_padded_and_labels_are_the_next_tokens(examples: list[Example], config: TrainConfig) -> None:
+    config = replace(config, indexed_share=0.0, shifted_share=0.0, copied_share=1.0)
+    batch = collate(examples[:4], config, np.random.default_rng(0))
+    for row, example in enumerate(examples[:4]):
+        size, prefix_len = len(example.encoder_ids), len(example.prefix)
+        assert batch.ids[row, :size].tolist() == example.encoder_ids.tolist()
+        assert batch.mask[row].sum() == size and not batch.ids[row, size:].any()
+        assert np.array_equal(batch.features[row, :size], example.features.astype(np.float32))
+        decoder = [*example.prefix.tolist(), *example.target.tolist()]
+        assert batch.tokens[row, : len(decoder) - 1].tolist() == decoder[:-1]
+        assert batch.labels[row, : len(decoder) - 1].tolist() == decoder[1:]
+        weights = batch.weights[row]
+        assert not weights[: prefix_len - 1].any() and not weights[len(decoder) - 1 :].any()
+        scored = weights[prefix_len - 1 : len(decoder) - 1]
+        assert (scored[is_marker(example.target)] == config.marker_weight).all()
+        assert scored[-1] == config.end_weight
+        assert (scored[:-1][~is_marker(example.target[:-1])] == config.copied_weight).all()
+
+
+def test_a_share_of_the_copied_tokens_counts(examples: list[Example], config: TrainConfig) -> None:
+    batch = collate(examples, replace(config, copied_share=0.3), np.random.default_rng(0))
+    copied = (batch.weights > 0) & ~is_marker(batch.labels) & (batch.labels != END)
+    num_copied = sum((~is_marker(example.target)).sum() - 1 for example in examples)
+    assert 0.2 < copied.sum() / num_copied < 0.4
+
+
+def test_indexed_rows_lose_their_query(
+    examples: list[Example], config: TrainConfig, tokenizer: Tokenizer
+) -> None:
+    batch = collate(examples, replace(config, indexed_share=1.0, shifted_share=0.0), np.random.default_rng(0))
+    assert set(batch.ids[:, 0].tolist()) <= {TITLE, DOCUMENT}
+    for row, example in enumerate(examples):
+        kept = example.features[example.head_len :].astype(np.float32)
+        assert np.array_equal(batch.features[row, : len(kept)], kept)
+    half = collate(examples, replace(config, indexed_share=0.5), np.random.default_rng(0))
+    assert 0.2 < (half.ids[:, 0] == QUERY).mean() < 0.8
+
+
+def test_shifted_markers_stay_in_range_and_in_step(examples: list[Example]) -> None:
+    rng = np.random.default_rng(0)
+    shifts: set[int] = set()
+    for example in examples * 5:
+        shifted = shift_markers(example, rng)
+        first = int(shifted.encoder_ids[is_marker(shifted.encoder_ids)][0]) - FIRST_MARKER
+        shifts.add(first)
+        for name in ("encoder_ids", "prefix", "target"):
+            before, after = getattr(example, name).astype(int), getattr(shifted, name)
+            assert after.dtype == np.uint16
+            assert (after == before + first * is_marker(before)).all()
+            assert (is_marker(after) == is_marker(before)).all()
+    assert len(shifts) > 20
