@@ -56,9 +56,7 @@ def measure(model: Path, rows: Sequence[EvalRow], num_threads: int) -> dict[str,
     systems = {
         "onnx_fp32": SummarizerConfig(runtime="onnx", precision="fp32", num_threads=num_threads),
         "onnx_int8": SummarizerConfig(runtime="onnx", precision="int8", num_threads=num_threads),
-        "eager_undrafted": SummarizerConfig(
-            runtime="eager", precision="fp32", num_threads=num_threads, max_draft=0
-        ),
+        "eager_undrafted": SummarizerConfig(runtime="eager", precision="fp32", num_threads=num_threads, max_draft=0),
     }
     with with_fp32_graphs(model) as directory:
         oracle = SummarizerConfig(runtime="eager", precision="fp32", num_threads=num_threads)
@@ -66,9 +64,7 @@ def measure(model: Path, rows: Sequence[EvalRow], num_threads: int) -> dict[str,
         figures: dict[str, object] = {"rows": len(rows), "tokens": sum(map(len, expected))}
         for name, config in systems.items():
             actual = write_all(Summarizer.load(directory, config), rows, max_words=60)
-            figures[f"{name}_same"] = sum(
-                ours == theirs for ours, theirs in zip(actual, expected, strict=True)
-            )
+            figures[f"{name}_same"] = sum(ours == theirs for ours, theirs in zip(actual, expected, strict=True))
     return figures
 
 

@@ -45,9 +45,7 @@ def measure_install() -> dict[str, object]:
 def measure_startup(num_runs: int) -> dict[str, object]:
     """Medians over `num_runs` fresh servers."""
     runs = [measure_server() for _ in range(num_runs)]
-    figures: dict[str, object] = {
-        name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]
-    }
+    figures: dict[str, object] = {name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]}
     return {**figures, "ready_s_worst": round(max(run["ready_s"] for run in runs), 3), "runs": num_runs}
 
 
@@ -132,9 +130,7 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
 def main() -> int:
     """Measure and report."""
     parser = make_parser(__doc__ or "")
-    parser.add_argument(
-        "--only", choices=("install", "server"), help="leave the other half out; writes no file"
-    )
+    parser.add_argument("--only", choices=("install", "server"), help="leave the other half out; writes no file")
     args = parser.parse_args()
     args.quick = args.quick or args.only is not None  # half a result must not replace a whole one
     finish("startup", args, measure(args))

@@ -29,9 +29,7 @@ def _copy_sentence(index: int, source: SourceSentence, text: str) -> CopySentenc
     begins = np.array(word_starts(source.span.of(text)), np.int64) + source.span.start
     begun = np.searchsorted(begins, np.maximum.accumulate(source.ends))
     words_before = np.concatenate([np.zeros(1, np.int64), begun])
-    return CopySentence(
-        marker=marker(index), ids=source.ids, clause_ends=clause_ends, words_before=words_before
-    )
+    return CopySentence(marker=marker(index), ids=source.ids, clause_ends=clause_ends, words_before=words_before)
 
 
 def _ends_clause(text: str, end: int) -> bool:

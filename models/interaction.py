@@ -48,9 +48,7 @@ def sentence_features(query: QueryView, sentences: Sequence[SentenceView], lexic
     relative_bm25, relative_cosine = bm25 / max(1e-6, float(bm25.max())), _to_unit_range(cosine)
     fused = relative_bm25 + relative_cosine
     ranks = np.argsort(np.argsort(-fused, kind="stable"), kind="stable")
-    held = np.array([len(query.stems & s.bag.keys()) for s in sentences], np.float32) / max(
-        1, len(query.stems)
-    )
+    held = np.array([len(query.stems & s.bag.keys()) for s in sentences], np.float32) / max(1, len(query.stems))
     best = (bm25 == bm25.max()) & (bm25 > 0)
     columns = (relative_bm25, bm25 / (bm25 + 5), best, cosine, relative_cosine, 1 / (1 + ranks), held)
     return np.stack([column.astype(np.float32) for column in columns], axis=1)

@@ -127,8 +127,7 @@ def _check_unlisted(directory: Path, manifest: Manifest) -> None:
 def _check_contents(path: Path, name: str, entry: FileEntry) -> None:
     if not path.is_file():
         raise WeightsMissing(
-            f"{name} is not there; expected {entry.bytes} bytes, sha256 {entry.sha256[:_PREFIX]}."
-            f" {_FETCH_AGAIN}"
+            f"{name} is not there; expected {entry.bytes} bytes, sha256 {entry.sha256[:_PREFIX]}. {_FETCH_AGAIN}"
         )
     actual = _sha256(path)
     if actual != entry.sha256 or path.stat().st_size != entry.bytes:

@@ -146,9 +146,7 @@ class PromptBuilder:
         kept = _fitting(sources, [scores[i] for i in chosen], room)
         return [sources[k] for k in kept], [scores[chosen[k]] for k in kept]
 
-    def _features(
-        self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats
-    ) -> Floats:
+    def _features(self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats) -> Floats:
         blocks = [np.zeros((head_len, NUM_FEATURES), np.float32)]
         for view, row in zip(views, by_sentence, strict=True):
             by_token = token_features(query, view, self._lexicon)  # (1 + T, 3)

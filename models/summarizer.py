@@ -49,9 +49,7 @@ class SummarizerConfig:
 class Summarizer:
     """A model directory, loaded."""
 
-    def __init__(
-        self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig
-    ) -> None:
+    def __init__(self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig) -> None:
         self.version = version
         self._builder = builder
         self._runtime = runtime
@@ -92,9 +90,7 @@ class Summarizer:
         passages_only: bool = False,
     ) -> Prompt:
         """Text work: choose passages, tokenise, compute features. May run in any thread."""
-        return self._builder.build(
-            query, document, max_words=max_words, mode=mode, passages_only=passages_only
-        )
+        return self._builder.build(query, document, max_words=max_words, mode=mode, passages_only=passages_only)
 
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""

@@ -50,9 +50,7 @@ class Tokenizer:
         backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
         for index, token in enumerate(SPECIAL_TOKENS):
             if backend.token_to_id(token) != index:
-                raise WeightsCorrupt(
-                    f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}"
-                )
+                raise WeightsCorrupt(f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}")
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

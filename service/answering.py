@@ -37,9 +37,7 @@ class _Shared:
 class Answerer:
     """Answers requests until they are no longer sent."""
 
-    def __init__(
-        self, *, ladder: Ladder, cache: ReplyCache | None, keys: CacheKeys, metrics: Metrics
-    ) -> None:
+    def __init__(self, *, ladder: Ladder, cache: ReplyCache | None, keys: CacheKeys, metrics: Metrics) -> None:
         self._ladder = ladder
         self._cache = cache
         self._keys = keys
@@ -113,13 +111,9 @@ class Answerer:
 
     def _patience_s(self, request: Request, deadline: Deadline, *, is_leader: bool) -> float:
         """How long to wait for a flight: its leader's ladder keeps the leader's deadline by itself."""
-        return (
-            deadline.remaining_s if is_leader else self._ladder.model_deadline(request, deadline).remaining_s
-        )
+        return deadline.remaining_s if is_leader else self._ladder.model_deadline(request, deadline).remaining_s
 
-    async def _make(
-        self, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]
-    ) -> _Shared:
+    async def _make(self, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]) -> _Shared:
         is_refresh = request.cache_policy is CachePolicy.REFRESH
         reply = replace(
             await self._ladder.climb(request, deadline, tell),

@@ -210,9 +210,7 @@ def _choice(name: str, value: object, choices: tuple[object, ...]) -> object:
 
 def _boolean(name: str, value: object) -> bool:
     words: dict[object, bool] = {"true": True, "1": True, "false": False, "0": False}
-    answer = (
-        value if isinstance(value, bool) else words.get(value.lower() if isinstance(value, str) else None)
-    )
+    answer = value if isinstance(value, bool) else words.get(value.lower() if isinstance(value, str) else None)
     if answer is None:
         raise ConfigError(f"{name} = {value!r}: must be true or false")
     return answer

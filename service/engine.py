@@ -66,9 +66,7 @@ class Summarizer(Protocol):
     @property
     def info(self) -> RuntimeInfo: ...
 
-    def prepare(
-        self, query: str, document: Document, *, max_words: int, passages_only: bool = False
-    ) -> Prompt:
+    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> Prompt:
         """Text work; may run in any thread."""
         ...
 
@@ -168,9 +166,7 @@ class Engine:
         """The summary for a prompt. Cancel the call to stop the work; on_text gets the text so far."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Generated] = loop.create_future()
-        job = Job(
-            prompt=prompt, deadline=deadline, priority=priority, loop=loop, future=future, on_text=on_text
-        )
+        job = Job(prompt=prompt, deadline=deadline, priority=priority, loop=loop, future=future, on_text=on_text)
         self._scheduler.admit(job)
         return await future
 

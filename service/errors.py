@@ -91,9 +91,7 @@ def _details(error: QdtsError) -> list[Message]:
     return []
 
 
-def _status(
-    code: grpc.StatusCode, message: str, reason: str, request_id: str, details: list[Message]
-) -> Status:
+def _status(code: grpc.StatusCode, message: str, reason: str, request_id: str, details: list[Message]) -> Status:
     number: int = code.value[0]
     status = Status(code=number, message=message)
     info = ErrorInfo(reason=reason, domain=DOMAIN, metadata={"request_id": request_id})

@@ -83,9 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         else:
             self._idle.set()
 
-    async def _call(
-        self, method: str, behaviour: Behaviour, parse: Callable[[], Message], context: Context
-    ) -> Any:
+    async def _call(self, method: str, behaviour: Behaviour, parse: Callable[[], Message], context: Context) -> Any:
         started_at = time.perf_counter()
         request_id = _sent_id(context) or str(uuid.uuid4())
         code = grpc.StatusCode.OK
@@ -146,9 +144,7 @@ def _settle_id(request: Message, context: Context, request_id: str) -> str:
     return request_id
 
 
-async def _abort(
-    context: Context, code: grpc.StatusCode, status: Status, details: Metadata, request_id: str
-) -> None:
+async def _abort(context: Context, code: grpc.StatusCode, status: Status, details: Metadata, request_id: str) -> None:
     await context.abort(code, status.message, ((REQUEST_ID_KEY, request_id), *details))
 
 

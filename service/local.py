@@ -62,9 +62,7 @@ class LocalClient:
         assert self._answerer is not None, "use it in `async with`"
         started_at = time.perf_counter()
         asked = read_request(make_request(query, document, **options), self._config.limits)
-        deadline = Deadline.after(
-            self._config.deadlines.default_ms / 1000 if timeout_s is None else timeout_s
-        )
+        deadline = Deadline.after(self._config.deadlines.default_ms / 1000 if timeout_s is None else timeout_s)
         reply = await self._answerer.answer(asked, deadline)
         total_ms = (time.perf_counter() - started_at) * 1000
         return from_proto(write_response(reply, asked, total_ms=total_ms))

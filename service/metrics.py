@@ -19,9 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
-        self._calls = Counter(
-            "qdts_calls", "Calls by method and status code.", ["method", "code"], registry=r
-        )
+        self._calls = Counter("qdts_calls", "Calls by method and status code.", ["method", "code"], registry=r)
         self._latency = _seconds("qdts_call_seconds", "From a call's arrival to its end.", r, ["method"])
         self._queue = _seconds("qdts_queue_seconds", "Waiting for the model.", r)
         self._encode = _seconds("qdts_encode_seconds", "Reading: the encoder.", r)
@@ -29,13 +27,9 @@ class Metrics:
         self._rungs = Counter("qdts_replies", "Replies by rung of the ladder.", ["rung"], registry=r)
         self._reasons = Counter("qdts_degraded", "Degraded replies by reason.", ["reason"], registry=r)
         self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
-        self._tokens = Counter(
-            "qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r
-        )
+        self._tokens = Counter("qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r)
         self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
-        self._slo = Counter(
-            "qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r
-        )
+        self._slo = Counter("qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r)
         self._batch = Histogram(
             "qdts_batch_size", "Sequences per generation.", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r
         )

@@ -28,9 +28,7 @@ def write_response(reply: Reply, request: Request, *, total_ms: float) -> pb.Sum
     return response
 
 
-def write_server_info(
-    config: ServerConfig, ladder: Ladder | None, *, is_ready: bool
-) -> pb.GetServerInfoResponse:
+def write_server_info(config: ServerConfig, ladder: Ladder | None, *, is_ready: bool) -> pb.GetServerInfoResponse:
     """What this server is; without a ladder it is still loading."""
     if ladder is None:
         return pb.GetServerInfoResponse(version=__version__, limits=_limits(config))

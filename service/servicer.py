@@ -99,9 +99,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
     def _deadline(self, context: Context) -> Deadline:
         bounds = self._config.deadlines
         left_s = cast("float | None", context.time_remaining())
-        return Deadline.after(
-            bounds.default_ms / 1000 if left_s is None else min(left_s, bounds.max_ms / 1000)
-        )
+        return Deadline.after(bounds.default_ms / 1000 if left_s is None else min(left_s, bounds.max_ms / 1000))
 
     async def _stream(self, answerer: Answerer, asked: Request, context: Context) -> Reply:
         stream = TextStream()

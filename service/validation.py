@@ -51,13 +51,9 @@ def read_request(message: pb.SummarizeRequest, limits: Limits, *, path: str = ""
         view=_enum(options.view, View, View.FULL, f"{path}options.view"),
         priority=_enum(options.priority, Priority, Priority.INTERACTIVE, f"{path}options.priority"),
         tier=_enum(options.tier, Tier, Tier.AUTO, f"{path}options.tier"),
-        cache_policy=_enum(
-            options.cache_policy, CachePolicy, CachePolicy.DEFAULT, f"{path}options.cache_policy"
-        ),
+        cache_policy=_enum(options.cache_policy, CachePolicy, CachePolicy.DEFAULT, f"{path}options.cache_policy"),
         request_id=_request_id(message.request_id, f"{path}request_id"),
-        document_id=_at_most(
-            message.document.document_id, limits.max_id_chars, f"{path}document.document_id"
-        ),
+        document_id=_at_most(message.document.document_id, limits.max_id_chars, f"{path}document.document_id"),
     )
 
 

@@ -63,9 +63,7 @@ def test_floors_match_the_generated_stubs() -> None:
 
 def test_only_one_extra_brings_each_onnxruntime() -> None:
     extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
-    runtimes = {
-        name: [line for line in lines if line.startswith("onnxruntime")] for name, lines in extras.items()
-    }
+    runtimes = {name: [line for line in lines if line.startswith("onnxruntime")] for name, lines in extras.items()}
     assert {name: len(found) for name, found in runtimes.items() if found} == {"cpu": 1, "gpu": 1}
     assert runtimes["gpu"][0].startswith("onnxruntime-gpu")
 

@@ -139,9 +139,7 @@ class CopyState:
         last = self.pieces[-1]
         for reading in self._readings:
             end = reading.begin + last.end - last.begin
-            if end >= reading.limit or (
-                self.trims and self.sentences[last.index].may_end(reading.begin, end)
-            ):
+            if end >= reading.limit or (self.trims and self.sentences[last.index].may_end(reading.begin, end)):
                 return Piece(last.index, reading.begin, end)
         return None
 

@@ -48,10 +48,7 @@ def score_by_bm25(row: EvalRow, sentences: Sequence[Span]) -> list[float]:
 
 def score_by_reference(row: EvalRow, sentences: Sequence[Span]) -> list[float]:
     """ROUGE-L of each sentence against the closest reference."""
-    return [
-        max(rouge(span.of(row.document), reference).rouge_l for reference in row.references)
-        for span in sentences
-    ]
+    return [max(rouge(span.of(row.document), reference).rouge_l for reference in row.references) for span in sentences]
 
 
 def score_by_embedding(embedder: Embedder) -> Scorer:

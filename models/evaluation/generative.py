@@ -30,9 +30,7 @@ class GenerativeSystem:
     def summarise(self, row: EvalRow) -> Output:
         """Prepare, encode and decode to the end."""
         began = time.perf_counter()
-        prompt = self.summarizer.prepare(
-            row.query, document_of(row), max_words=self.max_words, mode=self.mode
-        )
+        prompt = self.summarizer.prepare(row.query, document_of(row), max_words=self.max_words, mode=self.mode)
         generation = self.summarizer.start([prompt])
         while generation.active:
             generation.step()
@@ -53,12 +51,9 @@ def generative_systems(config: EvaluationConfig, model_dir: Path) -> list[Genera
     """One system per runtime, precision and mode; the modes share a loaded model."""
     systems: list[GenerativeSystem] = []
     for runtime, precision in product(config.runtimes, config.precisions):
-        settings = SummarizerConfig(
-            runtime=runtime, precision=cast(Any, precision), num_threads=config.num_threads
-        )
+        settings = SummarizerConfig(runtime=runtime, precision=cast(Any, precision), num_threads=config.num_threads)
         summarizer = Summarizer.load(model_dir, settings)
         systems += [
-            GenerativeSystem(summarizer=summarizer, mode=mode, max_words=config.max_words)
-            for mode in config.modes
+            GenerativeSystem(summarizer=summarizer, mode=mode, max_words=config.max_words) for mode in config.modes
         ]
     return systems

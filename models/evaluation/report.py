@@ -65,17 +65,13 @@ class Measured:
     facts: Sequence[Mapping[str, float]]
 
 
-def score_systems(
-    rows: Sequence[EvalRow], measured: Sequence[Measured], seed: int
-) -> tuple[SystemReport, ...]:
+def score_systems(rows: Sequence[EvalRow], measured: Sequence[Measured], seed: int) -> tuple[SystemReport, ...]:
     """Scores of every system; gains only where the reference system was measured too."""
     reference = next((system for system in measured if system.name == REFERENCE_SYSTEM), None)
     return tuple(_score_system(rows, system, reference, seed) for system in measured)
 
 
-def _score_system(
-    rows: Sequence[EvalRow], system: Measured, reference: Measured | None, seed: int
-) -> SystemReport:
+def _score_system(rows: Sequence[EvalRow], system: Measured, reference: Measured | None, seed: int) -> SystemReport:
     groups = _group(rows, system.measures)
     gains = _group(rows, _differences(system, reference))
     return SystemReport(

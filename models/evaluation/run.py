@@ -57,9 +57,7 @@ def _notes(embedder: Embedder | None) -> tuple[str, ...]:
 def _load(config: EvaluationConfig) -> list[EvalRow]:
     if config.data is not None and config.data.is_dir():
         ids = _of_sets(evaluation_ids(), config.sets)
-        return load_rows(
-            config.data, ids if config.rows_per_set is None else limit_ids(ids, config.rows_per_set)
-        )
+        return load_rows(config.data, ids if config.rows_per_set is None else limit_ids(ids, config.rows_per_set))
     grouped: dict[str, list[EvalRow]] = {}
     for row in load_row_file(config.data or SAMPLE_V1):
         grouped.setdefault(row.set, []).append(row)
@@ -96,9 +94,7 @@ def _generative_systems(config: EvaluationConfig) -> list[System]:
     return [*generative_systems(config, config.model_dir)]
 
 
-def _measure(
-    system: System, rows: Sequence[EvalRow], embedder: Embedder | None, config: EvaluationConfig
-) -> Measured:
+def _measure(system: System, rows: Sequence[EvalRow], embedder: Embedder | None, config: EvaluationConfig) -> Measured:
     # disable=None shows the bar on a terminal only.
     bar = tqdm(rows, desc=system.name, unit="row", disable=None if config.progress else True)
     outputs = [system.summarise(row) for row in bar]
@@ -108,9 +104,7 @@ def _measure(
         embed_all(embedder, texts, rows)
         for of_row, text, row in zip(measures, texts, rows, strict=True):
             of_row.update(measure_semantic(text, row, embedder))
-    return Measured(
-        name=system.name, texts=texts, measures=measures, facts=[output.facts for output in outputs]
-    )
+    return Measured(name=system.name, texts=texts, measures=measures, facts=[output.facts for output in outputs])
 
 
 def _settings(config: EvaluationConfig) -> dict[str, object]:

@@ -88,9 +88,7 @@ def baseline_system(name: str, embedder: Embedder | None, max_words: int | None 
 def rung_system(name: str, max_words: int) -> System:
     """The extractive or the lead rung, at most `max_words` long."""
     if name == EXTRACTIVE_RUNG:
-        return RungSystem(
-            name=name, answer=lambda row: extract(row.query, document_of(row), max_words=max_words)
-        )
+        return RungSystem(name=name, answer=lambda row: extract(row.query, document_of(row), max_words=max_words))
     return RungSystem(name=name, answer=lambda row: lead(document_of(row), max_words=max_words))
 
 

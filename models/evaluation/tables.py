@@ -93,8 +93,7 @@ def _by_set(report: Report, name: str) -> Table:
     sets = [s for s in report.num_rows if any(name in system.by_set.get(s, {}) for system in report.systems)]
     header = ("system", *(f"{s} ({report.num_rows[s]})" for s in sets))
     rows = tuple(
-        (system.name, *(_cell(name, system.by_set.get(s, {}).get(name)) for s in sets))
-        for system in report.systems
+        (system.name, *(_cell(name, system.by_set.get(s, {}).get(name)) for s in sets)) for system in report.systems
     )
     return Table(_PER_SET[name], header, rows)
 

@@ -46,9 +46,7 @@ class StartGraph(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(
-        self, hidden: Tensor, features: Tensor | None = None, present: Tensor | None = None
-    ) -> list[Tensor]:
+    def forward(self, hidden: Tensor, features: Tensor | None = None, present: Tensor | None = None) -> list[Tensor]:
         """(B, S, C), (B, S, F), (B,) -> flat list of (B, H, S, D)"""
         if present is not None:
             changed = self.net.interact(hidden, features)

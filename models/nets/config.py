@@ -41,9 +41,7 @@ class T5Config:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.feed_forward_proj not in _ACTIVATIONS:
-            raise ValueError(
-                f"feed_forward_proj is {self.feed_forward_proj!r}; known: {', '.join(_ACTIVATIONS)}"
-            )
+            raise ValueError(f"feed_forward_proj is {self.feed_forward_proj!r}; known: {', '.join(_ACTIVATIONS)}")
         if not 0 <= self.dropout_rate < 1:
             raise ValueError(f"dropout_rate is {self.dropout_rate}; it must be in [0, 1)")
         if self.num_features < 0:

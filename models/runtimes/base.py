@@ -4,7 +4,7 @@ A runtime encodes documents, opens one sequence per document on those states, an
 sequences of a batch by T given tokens per step, returning the greedy choice after each of them.
 It keeps the KV cache; it never decides what to draft, accept or stop.
 
-Shapes: B batch · S document tokens · F interaction features · C hidden · P prefix · T tokens of this step · V vocabulary.
+Shapes: B batch · S document tokens · F interaction features · C hidden · P prefix · T tokens of a step · V vocabulary.
 """
 
 from collections.abc import Sequence

@@ -26,9 +26,7 @@ _CLAUSE_CUT = re.compile(r"[,;:،、，；：)\]–—]\s*|\s+")
 
 # Words whose full stop does not end a sentence, by language; "" holds for all.
 _ABBREVIATIONS: dict[str, frozenset[str]] = {
-    "": frozenset(
-        "dr mr mrs ms prof sr jr st no vs etc e.g i.e cf al fig figs eq vol pp p ed eds approx ca".split()
-    ),
+    "": frozenset("dr mr mrs ms prof sr jr st no vs etc e.g i.e cf al fig figs eq vol pp p ed eds approx ca".split()),
     "en": frozenset(
         "inc ltd co corp dept est gen col lt capt sgt rev hon gov sen rep u.s u.k a.m p.m ph.d jan feb mar "
         "apr jun jul aug sep sept oct nov dec mt ft art sec ch".split()
@@ -44,9 +42,7 @@ def split_sentences(text: str, language: str = "") -> list[Span]:
 
     `language` is a BCP-47 tag; English abbreviations are assumed where it is not given.
     """
-    abbreviations = _ABBREVIATIONS[""] | _ABBREVIATIONS.get(
-        language.split("-")[0].lower() or "en", frozenset()
-    )
+    abbreviations = _ABBREVIATIONS[""] | _ABBREVIATIONS.get(language.split("-")[0].lower() or "en", frozenset())
     spans: list[Span] = []
     start = 0
     for end in _ends(text, abbreviations):

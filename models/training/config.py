@@ -58,9 +58,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if len(self.data) != len(self.shares) or not self.data:
-            raise ValueError(
-                f"shares must name one number per data set: {len(self.shares)} for {len(self.data)}"
-            )
+            raise ValueError(f"shares must name one number per data set: {len(self.shares)} for {len(self.data)}")
         for name in ("num_steps", "tokens_per_batch", "num_threads", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, is {getattr(self, name)}")

@@ -66,8 +66,7 @@ class ExampleSet:
 
     def __getitem__(self, index: int) -> Example:
         columns: dict[str, npt.NDArray[Any]] = {
-            name: self._data[name][self._starts[name][index] : self._starts[name][index + 1]]
-            for name in _COLUMNS
+            name: self._data[name][self._starts[name][index] : self._starts[name][index + 1]] for name in _COLUMNS
         }
         return Example(
             encoder_ids=columns["enc"],
@@ -84,17 +83,13 @@ def batches(sets: Sequence[ExampleSet], config: TrainConfig) -> Iterator[TrainBa
     while True:
         order = _epoch(sets, config.shares, rng)
         if not len(order):
-            raise ValueError(
-                f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on"
-            )
+            raise ValueError(f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on")
         for group in _length_groups(order, sets, config.tokens_per_batch, rng):
             examples = [sets[which][row] for which, row in group]
             yield collate(examples, config, rng)
 
 
-def _epoch(
-    sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _epoch(sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """(N, 2) of set and row: each set read `share` times, shuffled."""
     parts: list[npt.NDArray[np.int64]] = []
     for which, (data, share) in enumerate(zip(sets, shares, strict=True)):

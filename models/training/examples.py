@@ -109,9 +109,7 @@ def _overlap_target(prompt: Prompt, sentences: Sequence[CopySentence], reference
         best = scores[chosen[-1]]
     if best < _MIN_OVERLAP:
         return None
-    return [token for i in sorted(chosen) for token in (sentences[i].marker, *sentences[i].ids.tolist())] + [
-        END
-    ]
+    return [token for i in sorted(chosen) for token in (sentences[i].marker, *sentences[i].ids.tolist())] + [END]
 
 
 def _f1(bag: Counter[str], wanted: Counter[str]) -> float:

@@ -95,7 +95,10 @@ def _is_for_training(row: Fields, path: Path) -> bool:
 
 def _row(row: Fields) -> TrainRow:
     return TrainRow(
-        query=str(row["query"]), title=str(row.get("title") or ""), document=str(row["doc"]), reference=str(row["summary"])
+        query=str(row["query"]),
+        title=str(row.get("title") or ""),
+        document=str(row["doc"]),
+        reference=str(row["summary"]),
     )
 
 
@@ -104,5 +107,3 @@ def corpus_rows(config: PrepareConfig) -> Iterator[TrainRow]:
     rng = random.Random(config.seed)
     for document in sample_documents(config.corpus, config.corpus_share, config.seed):
         yield from weak_rows(document[:_MAX_CORPUS_CHARS], rng, per_document=config.rows_per_document)
-
-

@@ -83,9 +83,7 @@ def _answer(sentence: str, rng: random.Random) -> tuple[str, Span]:
     for pattern, question in ((_DATE, "when"), (_NUMBER, "how many"), (_NAME, "")):
         for match in pattern.finditer(sentence):
             word = question or (
-                "where"
-                if _PLACE_BEFORE.search(sentence[: match.start()])
-                else rng.choice(("who", "what", "which"))
+                "where" if _PLACE_BEFORE.search(sentence[: match.start()]) else rng.choice(("who", "what", "which"))
             )
             options.append((word, Span(match.start(), match.end())))
     if not options or rng.random() < 0.25:

@@ -63,13 +63,9 @@ class AsyncClient:
         """Pieces of text as they are written, then exactly one Reply. Never retried: pieces may be shown."""
         request = pb.StreamSummarizeRequest(request=make_request(query, document, **options))
         timeout_s = self._timeout(timeout_s)
-        return self._events(
-            self._stub.StreamSummarize(request, timeout=timeout_s, metadata=self._config.metadata)
-        )
+        return self._events(self._stub.StreamSummarize(request, timeout=timeout_s, metadata=self._config.metadata))
 
-    async def batch(
-        self, requests: Sequence[Request], *, timeout_s: Seconds = None
-    ) -> list[Reply | QdtsError]:
+    async def batch(self, requests: Sequence[Request], *, timeout_s: Seconds = None) -> list[Reply | QdtsError]:
         """One result per request, in order: a bad item has its error in its place and harms no other."""
         return from_batch(await self._call(self._stub.BatchSummarize, to_batch(requests), timeout_s))
 
@@ -78,9 +74,7 @@ class AsyncClient:
         return from_info(await self._call(self._stub.GetServerInfo, pb.GetServerInfoRequest(), timeout_s))
 
     async def _call(self, method: Callable[..., Awaitable[R]], request: object, timeout_s: float | None) -> R:
-        attempts = Attempts(
-            self._config.retry, self._budget, timeout_s=self._timeout(timeout_s), clock=time.monotonic
-        )
+        attempts = Attempts(self._config.retry, self._budget, timeout_s=self._timeout(timeout_s), clock=time.monotonic)
         while True:
             try:
                 return await method(request, timeout=attempts.remaining_s(), metadata=self._config.metadata)

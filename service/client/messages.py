@@ -180,10 +180,7 @@ def from_proto(message: pb.SummarizeResponse) -> Reply:
 
 def from_batch(message: pb.BatchSummarizeResponse) -> list[Reply | QdtsError]:
     """One result per item, in order."""
-    return [
-        error_of(item.error) if item.HasField("error") else from_proto(item.response)
-        for item in message.results
-    ]
+    return [error_of(item.error) if item.HasField("error") else from_proto(item.response) for item in message.results]
 
 
 def from_info(message: pb.GetServerInfoResponse) -> ServerInfo:

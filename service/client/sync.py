@@ -61,9 +61,7 @@ class Client:
         """Pieces of text as they are written, then exactly one Reply. Never retried: pieces may be shown."""
         request = pb.StreamSummarizeRequest(request=make_request(query, document, **options))
         timeout_s = self._timeout(timeout_s)
-        return self._events(
-            self._stub.StreamSummarize(request, timeout=timeout_s, metadata=self._config.metadata)
-        )
+        return self._events(self._stub.StreamSummarize(request, timeout=timeout_s, metadata=self._config.metadata))
 
     def batch(self, requests: Sequence[Request], *, timeout_s: Seconds = None) -> list[Reply | QdtsError]:
         """One result per request, in order: a bad item has its error in its place and harms no other."""
@@ -74,9 +72,7 @@ class Client:
         return from_info(self._call(self._stub.GetServerInfo, pb.GetServerInfoRequest(), timeout_s))
 
     def _call(self, method: Callable[..., R], request: object, timeout_s: float | None) -> R:
-        attempts = Attempts(
-            self._config.retry, self._budget, timeout_s=self._timeout(timeout_s), clock=time.monotonic
-        )
+        attempts = Attempts(self._config.retry, self._budget, timeout_s=self._timeout(timeout_s), clock=time.monotonic)
         while True:
             try:
                 return method(request, timeout=attempts.remaining_s(), metadata=self._config.metadata)

@@ -32,15 +32,9 @@ class Backend(Protocol):
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say who answers, and how."""
-    parser.add_argument(
-        "--url", metavar="HOST:PORT", help="ask this server; without it, answer in this process"
-    )
-    parser.add_argument(
-        "--mode", choices=MODES, default="auto", help="default: auto, the better one by evaluation"
-    )
-    parser.add_argument(
-        "--max-words", type=int, default=0, metavar="N", help="at most N words; 0: the default, 50"
-    )
+    parser.add_argument("--url", metavar="HOST:PORT", help="ask this server; without it, answer in this process")
+    parser.add_argument("--mode", choices=MODES, default="auto", help="default: auto, the better one by evaluation")
+    parser.add_argument("--max-words", type=int, default=0, metavar="N", help="at most N words; 0: the default, 50")
     parser.add_argument(
         "--timeout",
         type=float,
@@ -49,9 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="seconds per document; default: 30",
     )
     parser.add_argument("--model", metavar="DIR", help='in process: a model directory, or "none"')
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="in process: settings, as for `qdts serve`"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="in process: settings, as for `qdts serve`")
 
 
 def tier_of(args: argparse.Namespace) -> "Tier":

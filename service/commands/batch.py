@@ -82,9 +82,7 @@ async def answer_all(
             task.cancel()
 
 
-async def _answer_line(
-    answering: "Backend", data: bytes, line: int, args: argparse.Namespace
-) -> dict[str, object]:
+async def _answer_line(answering: "Backend", data: bytes, line: int, args: argparse.Namespace) -> dict[str, object]:
     from qdts.service.commands.rows import BadRow, answer_row, error_row, parse_row
 
     row = parse_row(data, line)

@@ -16,16 +16,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--sets", default="", metavar="A,B", help="only these sets")
     parser.add_argument("--rows", type=int, metavar="N", help="at most N rows per set")
     parser.add_argument("--systems", metavar="A,B", help="only these baselines and rungs")
-    parser.add_argument(
-        "--model", metavar="DIR", help='a model directory; default: the shipped one; "none": no model'
-    )
+    parser.add_argument("--model", metavar="DIR", help='a model directory; default: the shipped one; "none": no model')
     parser.add_argument("--modes", default="joint,indexed", metavar="A,B")
     parser.add_argument("--runtimes", default="onnx", metavar="A,B")
     parser.add_argument("--precisions", default="int8", metavar="A,B")
     parser.add_argument("--max-words", type=int, default=50, metavar="N")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write report.json, .md, .png and all outputs there"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, .md, .png and all outputs there")
     parser.add_argument(
         "--semantic",
         action=argparse.BooleanOptionalAction,

@@ -16,9 +16,7 @@ def add(subparsers: Any) -> None:
         ("verify", verify, "check every file against its SHA-256 in the manifest"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument(
-            "directory", nargs="?", default="", metavar="DIR", help="default: the shipped model"
-        )
+        action.add_argument("directory", nargs="?", default="", metavar="DIR", help="default: the shipped model")
         action.add_argument("--json", action="store_true", help="one JSON object")
         action.set_defaults(run=run)
 
@@ -53,11 +51,7 @@ def _print(manifest: Any, directory: Path, *, is_json: bool, verdict: str = "not
     from dataclasses import asdict
 
     if is_json:
-        print(
-            json.dumps(
-                {**asdict(manifest), "digest": manifest.digest, "verdict": verdict}, ensure_ascii=False
-            )
-        )
+        print(json.dumps({**asdict(manifest), "digest": manifest.digest, "verdict": verdict}, ensure_ascii=False))
         return 0
     print(f"{manifest.name} {manifest.version}, {manifest.licence}, made {manifest.created}")
     print(f"in {directory}")

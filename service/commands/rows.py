@@ -84,9 +84,7 @@ def _parse_object(data: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as fault:
         raise InvalidRequest("row", f"is not JSON: {fault.msg} at character {fault.pos}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; brackets nested without end
-        raise InvalidRequest(
-            "row", "is not JSON that can be read: a number too long, or nested too deep"
-        ) from None
+        raise InvalidRequest("row", "is not JSON that can be read: a number too long, or nested too deep") from None
     if not isinstance(values, dict):
         raise InvalidRequest("row", 'is not an object such as {"id": 1, "query": "...", "doc": "..."}')
     return cast("dict[str, Any]", values)

@@ -16,12 +16,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--host", help="default: 127.0.0.1")
     parser.add_argument("--port", type=int, help="default: 50051; 0: any free one")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
-    parser.add_argument(
-        "--model", metavar="DIR", help='a model directory; default: the shipped one; "none": no model'
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, repeatable"
-    )
+    parser.add_argument("--model", metavar="DIR", help='a model directory; default: the shipped one; "none": no model')
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, repeatable")
     parser.set_defaults(run=run)
 
 

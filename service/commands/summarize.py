@@ -17,9 +17,7 @@ def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("summarize", help="summarise one document with respect to a query")
     parser.add_argument("--query", required=True, metavar="TEXT", help="what the reader wants to know")
-    parser.add_argument(
-        "--doc-file", required=True, metavar="FILE", help="the document as UTF-8 text; - for stdin"
-    )
+    parser.add_argument("--doc-file", required=True, metavar="FILE", help="the document as UTF-8 text; - for stdin")
     parser.add_argument("--title", default="", metavar="TEXT", help="the document's title")
     parser.add_argument("--language", default="", metavar="TAG", help='BCP-47, such as "en"')
     parser.add_argument("--json", action="store_true", help="the whole reply as one JSON object")

@@ -15,9 +15,7 @@ def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("train", help="train a model (needs the [train] extra)")
     parser.add_argument("stage", choices=STAGE_NAMES, help="what to do")
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML"
-    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML")
     parser.set_defaults(run=run)
 
 

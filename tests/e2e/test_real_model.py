@@ -162,9 +162,7 @@ def test_long_document_is_read_in_part_and_quoted_in_place(stub: Any) -> None:
     assert [sentence.text for sentence in reply.sentences] == quoted(reply, text)
 
 
-@pytest.mark.parametrize(
-    "text", ["x" * 100_000, "长城的长度超过两万公里。" * 9, "🐧", "\u202eשלום\u200b עולם. " * 9]
-)
+@pytest.mark.parametrize("text", ["x" * 100_000, "长城的长度超过两万公里。" * 9, "🐧", "\u202eשלום\u200b עולם. " * 9])
 def test_odd_documents_are_quoted_too(stub: Any, text: str) -> None:
     reply = stub.Summarize(ask(text=text), timeout=20)
     assert reply.rung == pb.RUNG_FULL

@@ -10,9 +10,7 @@ from qdts.loadtest.report import finish, make_parser
 ALWAYS = {"benchmark", "quick", "at", "machine", "versions", "commit", "figures"}
 
 
-def test_a_quick_run_prints_one_object_as_its_last_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_quick_run_prints_one_object_as_its_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = make_parser("").parse_args(["--quick", "--json"])
     finish("demo", args, {"speed": 3}, tmp_path)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

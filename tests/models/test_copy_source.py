@@ -15,9 +15,7 @@ from qdts.models.text.words import word_starts
 from qdts.models.tokenizer import marker
 
 TEXTS = st.lists(
-    st.sampled_from(
-        "the engine|, |; |. | |\n|，|。|中文|กรุง|3,500|–|a|😀|\u200b|) |x".split("|") + ["y" * 70]
-    ),
+    st.sampled_from("the engine|, |; |. | |\n|，|。|中文|กรุง|3,500|–|a|😀|\u200b|) |x".split("|") + ["y" * 70]),
     max_size=60,
 ).map("".join)
 

@@ -18,9 +18,7 @@ def released(tmp_path: Path) -> Path:
     (directory / "model.safetensors").write_bytes(bytes(range(100)))
     (directory / "onnx" / "int8" / "step.onnx").write_bytes(b"graph")
     (directory / "README.md").write_text("prose may change")
-    about = Description(
-        name="tiny", version="1", licence="Apache-2.0", training_data=["x"], metrics={"rouge": 0.5}
-    )
+    about = Description(name="tiny", version="1", licence="Apache-2.0", training_data=["x"], metrics={"rouge": 0.5})
     write(directory, about)
     return directory
 
@@ -50,9 +48,7 @@ def test_a_flipped_bit_is_refused(released: Path, position: int) -> None:
     content = bytearray((released / "model.safetensors").read_bytes())
     content[position] ^= 1
     (released / "model.safetensors").write_bytes(content)
-    with pytest.raises(
-        WeightsCorrupt, match=r"model.safetensors .*expected sha256 [0-9a-f]{12}.*found [0-9a-f]{12}"
-    ):
+    with pytest.raises(WeightsCorrupt, match=r"model.safetensors .*expected sha256 [0-9a-f]{12}.*found [0-9a-f]{12}"):
         verify(released)
 
 
@@ -89,9 +85,7 @@ def test_an_unlisted_file_is_refused(released: Path) -> None:
         verify(released)
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside", "/etc/hostname", "onnx/../config.json", "a\\b", "./config.json"]
-)
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "onnx/../config.json", "a\\b", "./config.json"])
 def test_a_path_that_is_not_plain_is_refused(released: Path, name: str) -> None:
     (released.parent / "outside").write_bytes(b"x")
     edit(released, lambda files: files.update({name: {"sha256": "0", "bytes": 1}}))

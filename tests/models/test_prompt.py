@@ -85,9 +85,7 @@ def test_the_layout_of_joint_mode(builder: PromptBuilder, tokenizer: Tokenizer) 
     ]
 
 
-def test_indexed_mode_leaves_the_query_out_of_the_encoder_alone(
-    builder: PromptBuilder, tokenizer: Tokenizer
-) -> None:
+def test_indexed_mode_leaves_the_query_out_of_the_encoder_alone(builder: PromptBuilder, tokenizer: Tokenizer) -> None:
     joint, indexed = build(builder, title="Engines"), build(builder, title="Engines", mode="indexed")
     query_len = 1 + len(tokenizer.encode("Who was the driver?"))
     assert indexed.encoder_ids.tolist() == joint.encoder_ids.tolist()[query_len:]
@@ -100,9 +98,7 @@ def test_without_a_title_its_mark_is_left_out(builder: PromptBuilder) -> None:
     assert build(builder, mode="indexed").encoder_ids[0] == DOCUMENT
 
 
-def test_the_prefix_holds_the_query_and_the_best_sentences(
-    builder: PromptBuilder, tokenizer: Tokenizer
-) -> None:
+def test_the_prefix_holds_the_query_and_the_best_sentences(builder: PromptBuilder, tokenizer: Tokenizer) -> None:
     query = "driver was Mary Hill"
     prompt = build(builder, query)
     head = [PAD, QUERY, *tokenizer.encode(query).tolist(), HINT]
@@ -166,11 +162,7 @@ def test_a_document_is_scanned_to_its_bound(tokenizer: Tokenizer, lexicon: Lexic
 
 
 def test_the_best_sentence_is_read_wherever_it_stands(builder: PromptBuilder) -> None:
-    text = (
-        "Snow lay on the line in winter. " * 200
-        + "The driver was Mary Hill. "
-        + "Snow lay on the line. " * 200
-    )
+    text = "Snow lay on the line in winter. " * 200 + "The driver was Mary Hill. " + "Snow lay on the line. " * 200
     prompt = build(builder, text=text)
     assert any("Mary Hill" in source.span.of(text) for source in prompt.sentences)
 

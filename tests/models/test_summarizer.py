@@ -49,9 +49,7 @@ def generate(summarizer: Summarizer, prompts: list[Prompt]) -> Generation:
     return generation
 
 
-def summarize(
-    summarizer: Summarizer, query: str, text: str, max_words: int = 35, mode: Mode = "joint"
-) -> Summary:
+def summarize(summarizer: Summarizer, query: str, text: str, max_words: int = 35, mode: Mode = "joint") -> Summary:
     prompt = summarizer.prepare(query, Document(text=text), max_words=max_words, mode=mode)
     return generate(summarizer, [prompt]).summary(0)
 

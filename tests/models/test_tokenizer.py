@@ -19,9 +19,7 @@ def one_spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize(
-    "text", ["The engine was built in Derby.", "naïve 中文 😀 नमस्ते مرحبا", "a\0b\u200bc", "?!"]
-)
+@pytest.mark.parametrize("text", ["The engine was built in Derby.", "naïve 中文 😀 नमस्ते مرحبا", "a\0b\u200bc", "?!"])
 def test_round_trip(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text).tolist()) == text
 

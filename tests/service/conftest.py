@@ -57,9 +57,7 @@ class FakeGeneration:
     @property
     def active(self) -> tuple[int, ...]:
         return tuple(
-            i
-            for i, words in enumerate(self._words)
-            if self._written[i] < len(words) and i not in self._cancelled
+            i for i, words in enumerate(self._words) if self._written[i] < len(words) and i not in self._cancelled
         )
 
     def step(self) -> None:
@@ -112,9 +110,7 @@ class FakeSummarizer:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def prepare(
-        self, query: str, document: Document, *, max_words: int, passages_only: bool = False
-    ) -> FakePrompt:
+    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> FakePrompt:
         self.prepared.append("passages" if passages_only else "full")
         span = split_sentences(document.text[:20_000], document.language)[0]
         text = " ".join(span.of(document.text).split()[:max_words])
@@ -158,9 +154,7 @@ class Running:
 Serve = Callable[..., Awaitable[Running]]
 
 
-def ask(
-    query: str = "When was the lighthouse built?", text: str = LIGHTHOUSE, **fields: Any
-) -> pb.SummarizeRequest:
+def ask(query: str = "When was the lighthouse built?", text: str = LIGHTHOUSE, **fields: Any) -> pb.SummarizeRequest:
     """A request; `options`, `request_id` and the document's other fields by name."""
     top = {name: fields.pop(name) for name in ("options", "request_id") if name in fields}
     return pb.SummarizeRequest(query=query, document=pb.Document(text=text, **fields), **top)

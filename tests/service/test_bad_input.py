@@ -259,14 +259,10 @@ async def test_unknown_enum_values(server: Any, kit: Any, field: str) -> None:
 
 @pytest.mark.parametrize("tag", ["not a tag", "e", "en_US", "en--US", "ünï", "a" * 36, SECRET])
 async def test_language_that_is_no_tag(server: Any, kit: Any, tag: str) -> None:
-    await refused(
-        server.stub.Summarize(kit.ask(language_code=tag), timeout=10), "document.language_code", "BCP-47"
-    )
+    await refused(server.stub.Summarize(kit.ask(language_code=tag), timeout=10), "document.language_code", "BCP-47")
 
 
-@pytest.mark.parametrize(
-    "tag", ["en", "de-AT", "zh-Hant-TW", "sr-Latn-RS", "es-419", "de-CH-1996", "x-ours", "en-x-a"]
-)
+@pytest.mark.parametrize("tag", ["en", "de-AT", "zh-Hant-TW", "sr-Latn-RS", "es-419", "de-CH-1996", "x-ours", "en-x-a"])
 async def test_language_tags(server: Any, kit: Any, tag: str) -> None:
     assert (await server.stub.Summarize(kit.ask(language_code=tag), timeout=10)).summary
 

@@ -195,9 +195,7 @@ def test_serve_drains_when_told(tmp_path: Path) -> None:
         "--set",
         "server.drain_delay_s=0",
     ]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **NO_MODEL}
-    ) as server:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **NO_MODEL}) as server:
         assert server.stderr is not None
         events = [json.loads(server.stderr.readline())["event"]]
         server.send_signal(signal.SIGTERM)
@@ -232,9 +230,7 @@ def test_eval_prints_the_report_as_json(tmp_path: Path) -> None:
         (("--systems", "magic"), "'magic' is not one of"),
     ],
 )
-def test_eval_names_the_mistake(
-    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_eval_names_the_mistake(flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "--model", "none", *flags]) == 2
     assert message in capsys.readouterr().err
 
@@ -282,9 +278,7 @@ RUN = 'model = "m"\ndata = ["a"]\nshares = [1]\nout = "o"\n'
         (RUN + "[shape]\nwidth = 5", "unknown setting shape.width"),
     ],
 )
-def test_train_names_the_mistake(
-    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_names_the_mistake(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run.toml").write_text(text)
     assert main(["train", "fit", "--config", str(tmp_path / "run.toml")]) == 2
     assert message in capsys.readouterr().err

@@ -83,8 +83,7 @@ async def test_cancelled_in_the_queue_is_never_started(server: Any, kit: Any, ev
     first = server.stub.Summarize(kit.ask(options=BYPASS), timeout=10)
     await eventually(lambda: server.model.num_steps == 1)
     waiting = [
-        server.stub.Summarize(kit.ask(text=f"Number {i} waits here.", options=BYPASS), timeout=10)
-        for i in range(20)
+        server.stub.Summarize(kit.ask(text=f"Number {i} waits here.", options=BYPASS), timeout=10) for i in range(20)
     ]
     await eventually(lambda: len(server.model.prepared) == 21)
     for call in waiting:

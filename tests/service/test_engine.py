@@ -54,18 +54,14 @@ async def test_jobs_that_wait_share_a_batch(kit: Any, start: Start, eventually: 
     assert all(result.queue_ms > 0 for result in results)
 
 
-async def test_one_cancelled_job_leaves_its_batch_mates_alone(
-    kit: Any, start: Start, eventually: Any
-) -> None:
+async def test_one_cancelled_job_leaves_its_batch_mates_alone(kit: Any, start: Start, eventually: Any) -> None:
     model = kit.Model(step_s=0.02)
     engine = start(model)
     model.gate.clear()
     blocker = asyncio.ensure_future(engine.generate(prompt(model, "A b."), deadline=Deadline.after(10)))
     await eventually(lambda: model.num_steps == 1)
     gone, stays = (
-        asyncio.ensure_future(
-            engine.generate(prompt(model, f"{i} two three four."), deadline=Deadline.after(10))
-        )
+        asyncio.ensure_future(engine.generate(prompt(model, f"{i} two three four."), deadline=Deadline.after(10)))
         for i in range(2)
     )
     await asyncio.sleep(0)

@@ -35,9 +35,7 @@ def test_no_error_is_listed_that_does_not_exist() -> None:
 def test_reasons_are_distinct_and_upper_snake() -> None:
     reasons = [reason for _, reason in STATUS.values()]
     assert len(set(reasons)) == len(reasons)
-    assert all(
-        reason.replace("_", "").isalpha() and reason.isupper() and len(reason) <= 63 for reason in reasons
-    )
+    assert all(reason.replace("_", "").isalpha() and reason.isupper() and len(reason) <= 63 for reason in reasons)
 
 
 def detail(status: object, kind: type[Message]) -> Message | None:

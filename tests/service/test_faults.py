@@ -52,8 +52,7 @@ async def test_dead_engine_thread_fails_nobody_and_flips_health(
     assert await health(server) == "SERVING"
     server.model.gate.clear()
     running = [
-        server.stub.Summarize(kit.ask(text=f"Number {i} is pending.", options=BYPASS), timeout=10)
-        for i in range(5)
+        server.stub.Summarize(kit.ask(text=f"Number {i} is pending.", options=BYPASS), timeout=10) for i in range(5)
     ]
     await eventually(lambda: len(server.model.prepared) == 5)
     server.model.step_error = SystemExit()  # ends the thread, as nothing else does
@@ -90,8 +89,7 @@ async def test_full_queue_degrades_instead_of_failing(serve: Any, kit: Any, even
     server = await serve(engine=kit.Engine(max_queue=2))
     server.model.gate.clear()
     calls = [
-        server.stub.Summarize(kit.ask(text=f"Number {i} is waiting.", options=BYPASS), timeout=10)
-        for i in range(8)
+        server.stub.Summarize(kit.ask(text=f"Number {i} is waiting.", options=BYPASS), timeout=10) for i in range(8)
     ]
     await eventually(lambda: len(server.model.prepared) == 8)
     await asyncio.sleep(0.05)

@@ -53,13 +53,9 @@ async def test_stream_carries_the_request_id(server: Any, kit: Any) -> None:
     assert dict(await rpc.trailing_metadata())["x-request-id"] == "s"
 
 
-async def test_one_log_line_per_call_and_no_text(
-    server: Any, kit: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_one_log_line_per_call_and_no_text(server: Any, kit: Any, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
-    await call(
-        server, kit.ask(query="Quetzalcoatlus wings", text="Quetzalcoatlus flies."), x_request_id="r-1"
-    )
+    await call(server, kit.ask(query="Quetzalcoatlus wings", text="Quetzalcoatlus flies."), x_request_id="r-1")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["call"]
     (line,) = lines
@@ -79,9 +75,7 @@ async def test_calls_are_counted_by_method_and_code(server: Any, kit: Any, event
     with pytest.raises(grpc.aio.AioRpcError):
         await call(server, kit.ask(query=""))
     server.model.gate.clear()
-    rpc = server.stub.Summarize(
-        kit.ask(options=pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)), timeout=10
-    )
+    rpc = server.stub.Summarize(kit.ask(options=pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)), timeout=10)
     await eventually(lambda: server.model.num_starts == 2)
     rpc.cancel()
     for code in ("OK", "INVALID_ARGUMENT", "CANCELLED"):

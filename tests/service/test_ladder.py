@@ -107,9 +107,7 @@ async def test_a_long_queue_does_not_make_the_model_look_faster(kit: Any, ladder
     assert ladder_._predict_ms(Rung.FULL, request().num_chars) >= 0.9 * alone_ms
 
 
-async def test_what_the_guard_withholds_is_logged(
-    kit: Any, ladder: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_the_guard_withholds_is_logged(kit: Any, ladder: Any, capfd: pytest.CaptureFixture[str]) -> None:
     reply = await ladder(kit.Model(invents=True)).climb(request(), Deadline.after(10))
     assert (reply.rung, reply.reasons) == (Rung.EXTRACTIVE, (DegradeReason.GUARD_REJECTED,))
     assert '"guard_rejected"' in capfd.readouterr().err

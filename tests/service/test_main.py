@@ -33,9 +33,7 @@ sys.exit(code)
 def start(**settings: object) -> subprocess.Popen[str]:
     defaults = {"SERVER__PORT": 0, "SERVER__DRAIN_DELAY_S": 0, "METRICS__PORT": 0, "ENGINE__MODEL": "none"}
     env = {f"QDTS_{name}": str(value) for name, value in (defaults | settings).items()}
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], env=os.environ | env, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", PROGRAM], env=os.environ | env, stderr=subprocess.PIPE, text=True)
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> dict[str, Any]:

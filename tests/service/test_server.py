@@ -44,9 +44,7 @@ async def test_client_that_knows_only_reflection(server: Any) -> None:
     assert reply == {"summary": "It was built in 1874.", "rung": pb.RUNG_FULL}
 
 
-async def test_health_answers_while_200_requests_run(
-    server: Any, kit: Any, health: Any, eventually: Any
-) -> None:
+async def test_health_answers_while_200_requests_run(server: Any, kit: Any, health: Any, eventually: Any) -> None:
     server.model.step_s = 0.002
     long = "Words that go on and on. " * 400
 
@@ -141,9 +139,7 @@ async def test_in_flight_calls_finish_and_new_ones_are_refused(serve: Any, kit: 
     server = await serve()
     server.model.gate.clear()
     running = server.stub.Summarize(kit.ask(options=BYPASS), timeout=10)
-    stream = server.stub.StreamSummarize(
-        pb.StreamSummarizeRequest(request=kit.ask(options=BYPASS)), timeout=10
-    )
+    stream = server.stub.StreamSummarize(pb.StreamSummarizeRequest(request=kit.ask(options=BYPASS)), timeout=10)
     reading = asyncio.ensure_future(collect(stream))
     await eventually(lambda: len(server.model.prepared) == 2)
     stopping = asyncio.ensure_future(server.application.stop())

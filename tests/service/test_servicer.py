@@ -75,9 +75,7 @@ async def test_stream_ends_with_the_unary_reply(server: Any, kit: Any) -> None:
     request = kit.ask(options=options, request_id="same")
     server.model.step_s = 0.005
     unary = await server.stub.Summarize(request, timeout=10)
-    events = [
-        e async for e in server.stub.StreamSummarize(pb.StreamSummarizeRequest(request=request), timeout=10)
-    ]
+    events = [e async for e in server.stub.StreamSummarize(pb.StreamSummarizeRequest(request=request), timeout=10)]
     *pieces, last = events
     assert len(pieces) > 2
     assert "".join(piece.text_delta for piece in pieces) == unary.summary
@@ -139,8 +137,6 @@ async def test_without_a_model_the_server_says_so_and_extracts(kit: Any) -> None
         assert info.auto_tier == pb.TIER_FAST
         auto = await stub.Summarize(kit.ask(), timeout=10)
         assert auto.rung == pb.RUNG_EXTRACTIVE
-        asked = await stub.Summarize(
-            kit.ask(options=pb.SummarizeOptions(tier=pb.TIER_GENERATIVE)), timeout=10
-        )
+        asked = await stub.Summarize(kit.ask(options=pb.SummarizeOptions(tier=pb.TIER_GENERATIVE)), timeout=10)
         assert list(asked.degrade_reasons) == [pb.DEGRADE_REASON_NO_MODEL]
     await application.stop()

@@ -95,9 +95,7 @@ async def test_failure_reaches_all_and_is_forgotten() -> None:
         await asyncio.sleep(0.01)
         raise KeyError("no")
 
-    outcomes = await asyncio.gather(
-        *(flights.join("k", fail, timeout_s=5) for _ in range(3)), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(flights.join("k", fail, timeout_s=5) for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [KeyError] * 3
     assert "k" not in flights
 
@@ -138,9 +136,7 @@ async def test_cancelled_leader_over_grpc_fails_no_follower(server: Any, kit: An
     assert (server.model.num_starts, server.model.num_cancelled) == (1, 0)
 
 
-async def test_follower_with_more_time_is_not_cut_short_with_the_leader(
-    server: Any, kit: Any, eventually: Any
-) -> None:
+async def test_follower_with_more_time_is_not_cut_short_with_the_leader(server: Any, kit: Any, eventually: Any) -> None:
     server.model.gate.clear()
     hasty = server.stub.Summarize(kit.ask(), timeout=0.5)
     await eventually(lambda: server.model.num_steps == 1)

@@ -39,9 +39,7 @@ def test_bounds_hold_for_whatever_is_accepted(message: pb.SummarizeRequest) -> N
     except InvalidRequest as error:
         assert error.field and error.problem
         return
-    assert (
-        0 < len(request.query) <= LIMITS.max_query_chars * 3
-    )  # normal form C may lengthen, by at most three
+    assert 0 < len(request.query) <= LIMITS.max_query_chars * 3  # normal form C may lengthen, by at most three
     assert len(request.document.text) == len(message.document.text) <= LIMITS.max_document_chars
     assert LIMITS.min_words <= request.max_words <= LIMITS.max_words
     assert "\x00" not in request.document.text

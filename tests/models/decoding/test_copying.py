@@ -19,9 +19,7 @@ def copy_sentences(draw: st.DrawFn, max_words_per_token: int = 1) -> list[CopySe
     for index in range(draw(st.integers(1, 4))):
         ids = draw(st.lists(WORDS, min_size=1, max_size=24))
         clause_ends = draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)))
-        more = draw(
-            st.lists(st.integers(0, max_words_per_token), min_size=len(ids) - 1, max_size=len(ids) - 1)
-        )
+        more = draw(st.lists(st.integers(0, max_words_per_token), min_size=len(ids) - 1, max_size=len(ids) - 1))
         begun = [1, *more]
         sentences.append(
             CopySentence(
@@ -52,9 +50,7 @@ def written(sentences: list[CopySentence], pieces: list[Piece]) -> list[int]:
 def sentence(*ids: int, clauses: tuple[int, ...] = (), marker: int = FIRST_MARKER) -> CopySentence:
     """Each token a word; a clause ends after each of `clauses` tokens."""
     clause_ends = np.array([t + 1 in clauses or t + 1 == len(ids) for t in range(len(ids))])
-    return CopySentence(
-        marker=marker, ids=np.array(ids), clause_ends=clause_ends, words_before=np.arange(len(ids) + 1)
-    )
+    return CopySentence(marker=marker, ids=np.array(ids), clause_ends=clause_ends, words_before=np.arange(len(ids) + 1))
 
 
 def advanced(state: CopyState, *tokens: int) -> CopyState:
@@ -100,9 +96,7 @@ def test_what_is_drafted_is_allowed(
 
 
 @given(copy_sentences(), st.data())
-def test_every_piece_of_the_grammar_can_be_written(
-    sentences: list[CopySentence], data: st.DataObject
-) -> None:
+def test_every_piece_of_the_grammar_can_be_written(sentences: list[CopySentence], data: st.DataObject) -> None:
     """Also where several clauses of the sentence begin with the same tokens."""
     index = data.draw(st.integers(0, len(sentences) - 1))
     source = sentences[index]

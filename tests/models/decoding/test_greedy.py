@@ -51,9 +51,7 @@ class FakeRuntime:
             for column in range(counts[row]):
                 cache.append(int(tokens[row, column]))
                 options = allowed[row][column]
-                chosen[row, column] = self.choice(
-                    document, cache, range(VOCAB) if options is None else options
-                )
+                chosen[row, column] = self.choice(document, cache, range(VOCAB) if options is None else options)
         return chosen
 
     def choice(self, document: int, cache: Sequence[int], options: Sequence[int] | Ids) -> int:
@@ -113,9 +111,7 @@ def decode(
 ) -> GreedyDecoder:
     prefixes = [np.array([0, *[3] * (document % 3)]) for document in documents]
     batch = FakeBatch(list(documents), [[] for _ in documents])
-    decoder = GreedyDecoder(
-        FakeRuntime(), batch, prefixes, states, max_tokens=max_tokens, max_draft=max_draft
-    )
+    decoder = GreedyDecoder(FakeRuntime(), batch, prefixes, states, max_tokens=max_tokens, max_draft=max_draft)
     while decoder.active:
         decoder.step()
     return decoder
@@ -169,10 +165,7 @@ def test_a_draft_that_is_right_saves_a_step_per_token(document: int, max_draft: 
 
 @given(document=DOCUMENTS)
 def test_the_constraint_s_own_drafts_leave_the_output_alone(document: int) -> None:
-    assert (
-        decode([copying()], [document]).rows[0].tokens
-        == decode([copying()], [document], max_draft=0).rows[0].tokens
-    )
+    assert decode([copying()], [document]).rows[0].tokens == decode([copying()], [document], max_draft=0).rows[0].tokens
 
 
 @given(

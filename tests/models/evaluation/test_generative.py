@@ -74,9 +74,7 @@ def test_it_decodes_to_the_end_and_reports_its_costs(engine_row: EvalRow) -> Non
         "output_tokens": 4.0,
         "coverage": 0.5,
     }
-    assert summarizer.asked == [
-        (engine_row.query, Document(text=engine_row.document, title="Engines"), "indexed")
-    ]
+    assert summarizer.asked == [(engine_row.query, Document(text=engine_row.document, title="Engines"), "indexed")]
 
 
 def test_modes_share_a_loaded_model(monkeypatch: pytest.MonkeyPatch, engine_row: EvalRow) -> None:

@@ -14,9 +14,7 @@ FIELDS: dict[str, object] = {"id": 7, "query": "q", "doc": "d", "summary": "s"}
 
 
 def test_plain_and_compressed_files_hold_the_same_rows(tmp_path: Path) -> None:
-    lines = (
-        json.dumps(FIELDS) + "\n\n" + json.dumps(FIELDS | {"doc": "é\u2028x"}, ensure_ascii=False)
-    ).encode()
+    lines = (json.dumps(FIELDS) + "\n\n" + json.dumps(FIELDS | {"doc": "é\u2028x"}, ensure_ascii=False)).encode()
     (tmp_path / "a.jsonl").write_bytes(lines)
     (tmp_path / "b.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines))
     plain = list(read_fields(set_path(tmp_path, "a")))
@@ -71,9 +69,7 @@ def test_the_data_files_own_window_is_accepted(tmp_path: Path) -> None:
     """The public files are written with a 128 MiB window, beyond a decompressor's default."""
     parameters = zstandard.ZstdCompressionParameters(window_log=27)
     packed = io.BytesIO()
-    with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(
-        packed, closefd=False
-    ) as writer:
+    with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(packed, closefd=False) as writer:
         writer.write(json.dumps(FIELDS).encode())
     (tmp_path / "w.jsonl.zst").write_bytes(packed.getvalue())
     assert list(read_fields(tmp_path / "w.jsonl.zst")) == [FIELDS]

@@ -29,9 +29,7 @@ def test_the_shipped_sample_ranks_the_baselines(tmp_path: Path) -> None:
     assert scores["oracle_1"] > 0.7 > scores["bm25_1"] > scores["lead_1"] > 0.1
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"report.json", "report.md", "report.png", "outputs.jsonl"}
-    outputs = [
-        json.loads(line) for line in (tmp_path / "outputs.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    outputs = [json.loads(line) for line in (tmp_path / "outputs.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(outputs) == 4 * 122
     assert {"system", "set", "id", "summary", "rouge_l"} <= outputs[0].keys()
 

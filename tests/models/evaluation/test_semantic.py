@@ -21,9 +21,7 @@ def minilm() -> MiniLm:
 
 
 def test_minilm_knows_what_is_alike(minilm: MiniLm) -> None:
-    car, automobile, bread = minilm.embed(
-        ["He drove the car.", "He steered the automobile.", "She baked bread."]
-    )
+    car, automobile, bread = minilm.embed(["He drove the car.", "He steered the automobile.", "She baked bread."])
     assert np.linalg.norm(car) == pytest.approx(1.0, abs=1e-5)
     assert car @ automobile > 0.6 > 0.3 > car @ bread
 

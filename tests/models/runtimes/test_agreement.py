@@ -50,13 +50,9 @@ def test_onnx_int8_agrees_mostly(load: Load) -> None:
     same: list[float] = []
     for seed in range(6):
         tokens = np.random.default_rng(seed).integers(2, 128, (4, 48))
-        same.append(
-            float((forced(load("onnx-int8"), seed, tokens) == forced(load("eager"), seed, tokens)).mean())
-        )
+        same.append(float((forced(load("onnx-int8"), seed, tokens) == forced(load("eager"), seed, tokens)).mean()))
     assert np.mean(same) > 0.8, same
     documents, _ = inputs(0)
-    for ours, oracle in zip(
-        load("onnx-int8").encode(documents), load("eager").encode(documents), strict=True
-    ):
+    for ours, oracle in zip(load("onnx-int8").encode(documents), load("eager").encode(documents), strict=True):
         error = np.linalg.norm(ours.hidden - oracle.hidden) / np.linalg.norm(oracle.hidden)
         assert error < 0.1

@@ -34,9 +34,7 @@ def test_eager_does_not_pretend_to_be_int8(model_dir: Path) -> None:
 def test_a_provider_that_is_not_there_is_never_replaced(model_dir: Path) -> None:
     config = RuntimeConfig(providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
     present = ["CPUExecutionProvider"]
-    with pytest.raises(
-        ProviderMissing, match="CUDAExecutionProvider was asked for.*only CPUExecutionProvider"
-    ):
+    with pytest.raises(ProviderMissing, match="CUDAExecutionProvider was asked for.*only CPUExecutionProvider"):
         check_providers(config.providers, present)
     check_providers(("CPUExecutionProvider",), present)
 

@@ -51,9 +51,7 @@ def test_tokens_in_one_step_are_tokens_one_by_one(
     assert generate(runtime, batch, 8).tolist() == generate(runtime, expected_batch, 8).tolist()
 
 
-def test_a_row_of_a_batch_is_that_row_alone(
-    runtime: Runtime, documents: Documents, features: Features
-) -> None:
+def test_a_row_of_a_batch_is_that_row_alone(runtime: Runtime, documents: Documents, features: Features) -> None:
     together = generate(runtime, open_batch(runtime, documents, features), 40)
     for row, (document, own) in enumerate(zip(documents, features, strict=True)):
         alone = generate(runtime, open_batch(runtime, [document], [own]), 40)
@@ -104,9 +102,7 @@ def test_what_is_not_kept_is_forgotten(runtime: Runtime, documents: Documents, f
     assert after.tolist() == generate(runtime, fresh, 6, last=np.array([7, 8, 9])).tolist()
 
 
-def test_a_cache_grows_past_its_first_slots(
-    runtime: Runtime, documents: Documents, features: Features
-) -> None:
+def test_a_cache_grows_past_its_first_slots(runtime: Runtime, documents: Documents, features: Features) -> None:
     long = np.random.default_rng(5).integers(2, 128, 150)
     batch = open_batch(runtime, documents, features)
     expected = feed(runtime, batch, long)

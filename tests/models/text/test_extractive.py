@@ -65,9 +65,7 @@ def test_a_quotation_stands_on_one_line() -> None:
 
 
 @given(BLANK_IS_NOTHING, st.text(max_size=20), st.integers(1, 40))
-def test_both_rungs_answer_within_their_words_and_quote_exactly(
-    text: str, query: str, max_words: int
-) -> None:
+def test_both_rungs_answer_within_their_words_and_quote_exactly(text: str, query: str, max_words: int) -> None:
     document = Document(text=text)
     for summary in (extract(query, document, max_words=max_words), lead(document, max_words=max_words)):
         assert summary.sentences

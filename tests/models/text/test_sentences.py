@@ -10,8 +10,7 @@ from qdts.models.text.sentences import MAX_SENTENCE_CHARS, split_sentences
 
 # Rich in what the rules look at.
 TEXTS = (
-    st.text(alphabet=st.sampled_from("aB1. !?…,;:)\"'”\n\r\t。！？،؟।中字\u00a0\u200b\0😀"), max_size=300)
-    | st.text()
+    st.text(alphabet=st.sampled_from("aB1. !?…,;:)\"'”\n\r\t。！？،؟।中字\u00a0\u200b\0😀"), max_size=300) | st.text()
 )
 
 

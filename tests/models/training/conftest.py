@@ -19,9 +19,7 @@ def rows(prose: str) -> list[TrainRow]:
 
 @pytest.fixture(scope="session")
 def examples(rows: list[TrainRow], builder: PromptBuilder) -> list[Example]:
-    made = [
-        make_example(builder, r.query, Document(text=r.document, title=r.title), r.reference) for r in rows
-    ]
+    made = [make_example(builder, r.query, Document(text=r.document, title=r.title), r.reference) for r in rows]
     return [example for example in made if example is not None]
 
 

@@ -9,9 +9,7 @@ from qdts.models.training.config import TrainConfig
 
 
 def config(**changes: Any) -> TrainConfig:
-    return TrainConfig(
-        **({"model": Path("m"), "data": (Path("d"),), "shares": (1.0,), "out": Path("o")} | changes)
-    )
+    return TrainConfig(**({"model": Path("m"), "data": (Path("d"),), "shares": (1.0,), "out": Path("o")} | changes))
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,7 @@ def test_a_share_of_the_copied_tokens_counts(examples: list[Example], config: Tr
     assert 0.2 < copied.sum() / num_copied < 0.4
 
 
-def test_indexed_rows_lose_their_query(
-    examples: list[Example], config: TrainConfig, tokenizer: Tokenizer
-) -> None:
+def test_indexed_rows_lose_their_query(examples: list[Example], config: TrainConfig, tokenizer: Tokenizer) -> None:
     batch = collate(examples, replace(config, indexed_share=1.0, shifted_share=0.0), np.random.default_rng(0))
     assert set(batch.ids[:, 0].tolist()) <= {TITLE, DOCUMENT}
     for row, example in enumerate(examples):

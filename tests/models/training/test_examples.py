@@ -62,23 +62,19 @@ def test_a_part_grows_to_the_nearest_clause(builder: PromptBuilder, tokenizer: T
     assert target_text(builder, tokenizer, "a second engine was sent ahead") == [
         "a second engine was sent ahead of the train."
     ]
-    assert target_text(builder, tokenizer, "six coaches") == [
-        "pulled six coaches, and ran between Leeds and York."
-    ], "a clause of three words says too little"
+    assert target_text(builder, tokenizer, "six coaches") == ["pulled six coaches, and ran between Leeds and York."], (
+        "a clause of three words says too little"
+    )
 
 
 def test_a_reference_across_sentences_is_several_pieces(builder: PromptBuilder, tokenizer: Tokenizer) -> None:
-    assert target_text(
-        builder, tokenizer, "The engine was built in Derby. It weighed nine tonnes, pulled six"
-    ) == [
+    assert target_text(builder, tokenizer, "The engine was built in Derby. It weighed nine tonnes, pulled six") == [
         "The engine was built in Derby.",
         "It weighed nine tonnes, pulled six coaches,",
     ]
 
 
-def test_an_abstractive_reference_is_the_sentences_it_overlaps(
-    builder: PromptBuilder, tokenizer: Tokenizer
-) -> None:
+def test_an_abstractive_reference_is_the_sentences_it_overlaps(builder: PromptBuilder, tokenizer: Tokenizer) -> None:
     assert target_text(builder, tokenizer, "Mary Hill was the driver.") == ["Its driver was Mary Hill."]
 
 
@@ -89,9 +85,7 @@ def test_a_reference_the_document_does_not_hold_makes_none(builder: PromptBuilde
 
 def test_the_head_is_the_mark_and_the_query(builder: PromptBuilder, tokenizer: Tokenizer) -> None:
     for title in ("", "Engines"):
-        made = make_example(
-            builder, QUERY_TEXT, Document(text=DOCUMENT_TEXT, title=title), "Its driver was Mary Hill."
-        )
+        made = make_example(builder, QUERY_TEXT, Document(text=DOCUMENT_TEXT, title=title), "Its driver was Mary Hill.")
         assert made is not None
         assert made.encoder_ids[: made.head_len].tolist() == [QUERY, *tokenizer.encode(QUERY_TEXT).tolist()]
         assert made.encoder_ids[made.head_len] == (TITLE if title else DOCUMENT)

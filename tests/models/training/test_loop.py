@@ -87,9 +87,7 @@ def test_a_killed_run_resumes_bit_for_bit(
         Killed(fresh_net(), config).run()
     torch.manual_seed(99)
     Trainer(resumed, config).run()
-    for (name, expected), actual in zip(
-        straight.state_dict().items(), resumed.state_dict().values(), strict=True
-    ):
+    for (name, expected), actual in zip(straight.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(expected, actual), name
 
 
@@ -130,7 +128,5 @@ def test_only_matrices_inside_blocks_are_hidden(config: TrainConfig, fresh_net: 
         "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
         "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
     }
-    rates = [
-        rate for _, rate in make_optimizers(net, replace(config, learning_rate=0.5, embedding_rate=0.25))
-    ]
+    rates = [rate for _, rate in make_optimizers(net, replace(config, learning_rate=0.5, embedding_rate=0.25))]
     assert rates == [0.5, 0.25]

@@ -70,9 +70,7 @@ async def test_a_batch_keeps_errors_in_their_place(script: Any, url: str) -> Non
         results=[pb.BatchSummarizeResult(response=OK), pb.BatchSummarizeResult(error=bad)]
     )
     async with AsyncClient(url, PATIENT) as client:
-        first, second = await client.batch(
-            [Request(query="q", document="d"), Request(query="", document="d")]
-        )
+        first, second = await client.batch([Request(query="q", document="d"), Request(query="", document="d")])
     assert isinstance(first, Reply)
     assert isinstance(second, InvalidRequest)
 

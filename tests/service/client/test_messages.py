@@ -32,9 +32,7 @@ def test_text_of_any_script_is_sent_as_it_is() -> None:
 
 
 def test_an_unknown_enum_value_is_kept_as_a_number() -> None:
-    message = pb.SummarizeResponse.FromString(
-        pb.SummarizeResponse(summary="s").SerializeToString() + b"\x20\x63"
-    )
+    message = pb.SummarizeResponse.FromString(pb.SummarizeResponse(summary="s").SerializeToString() + b"\x20\x63")
     assert from_proto(message).rung == "unrecognized_99"
 
 

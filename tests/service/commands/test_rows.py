@@ -70,9 +70,7 @@ def test_an_answer_says_where_each_sentence_stands() -> None:
         pb.SummarySentence(text="a", source_span=pb.TextSpan(start=2, end=3)),
         pb.SummarySentence(text="b"),
     ]
-    reply = from_proto(
-        pb.SummarizeResponse(summary="a b", sentences=sentences, rung=pb.RUNG_FULL, coverage=1)
-    )
+    reply = from_proto(pb.SummarizeResponse(summary="a b", sentences=sentences, rung=pb.RUNG_FULL, coverage=1))
     values = answer_row(row, reply)
     assert (values["id"], values["summary"], values["rung"]) == (7, "a b", "full")
     assert values["sources"] == [[2, 3], None]
