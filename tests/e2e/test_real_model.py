@@ -84,7 +84,17 @@ class Server:
 def spawn(model: Path) -> Server:
     env = {"SERVER__PORT": 0, "SERVER__DRAIN_DELAY_S": 0, "METRICS__ENABLED": "false"}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "qdts.service.cli", "serve", "--model", str(model)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "qdts.service.cli",
+            "serve",
+            "--model",
+            str(model),
+            "--set",
+            "engine.auto=generative",
+        ],
         env=os.environ | {f"QDTS_{name}": str(value) for name, value in env.items()},
         stderr=subprocess.PIPE,
         text=True,

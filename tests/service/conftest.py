@@ -166,8 +166,14 @@ def test_config(**sections: Any) -> ServerConfig:
         server=ListenConfig(port=0, drain_delay_s=0.0, drain_grace_s=10.0),
         deadlines=DeadlineConfig(default_ms=10_000, max_ms=60_000),
         metrics=MetricsConfig(enabled=False),
+        engine=engine_config(),
     )
     return replace(base, **sections)
+
+
+def engine_config(**settings: Any) -> EngineConfig:
+    """An engine that TIER_AUTO asks: tests are about the model's way unless they say otherwise."""
+    return EngineConfig(**{"auto": "generative", **settings})
 
 
 test_config.__test__ = False  # type: ignore[attr-defined]
@@ -183,7 +189,7 @@ def _kit() -> SimpleNamespace:
         Application=Application,
         LIGHTHOUSE=LIGHTHOUSE,
         Deadlines=DeadlineConfig,
-        Engine=EngineConfig,
+        Engine=engine_config,
         Listen=ListenConfig,
         Cache=CacheConfig,
         Metrics=MetricsConfig,
