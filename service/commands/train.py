@@ -70,7 +70,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return _build(hint, cast("dict[str, Any]", value), f"{name}.")
     if (hint is Path or Path in get_args(hint)) and isinstance(value, str):
         return Path(value)
-    if hint is str and isinstance(value, str):
+    if hint in (str, bool) and isinstance(value, hint):
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

@@ -67,7 +67,7 @@ def _without_repeats(text: str) -> str:
 def repeated_share(text: str) -> float:
     """The share of lines that stood before in the text, blank ones aside."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return 1 - len(set(lines)) / max(1, len(lines))
+    return (len(lines) - len(set(lines))) / max(1, len(lines))
 
 
 def broken_share(text: str) -> float:

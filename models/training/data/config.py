@@ -5,6 +5,8 @@ from pathlib import Path
 
 _ROW_SUFFIXES = (".jsonl", ".jsonl.zst")
 _PROSE_SUFFIXES = (".txt", ".txt.zst")
+# More examples than anybody has.
+NO_LIMIT = 1_000_000_000
 
 
 def _check_shares(config: object, *names: str) -> None:
@@ -160,7 +162,9 @@ class PrepareConfig:
     out: Path
     sources: tuple[Source, ...]
     evaluation: Path | None = None
-    max_examples: int = 100_000_000
+    max_examples: int = NO_LIMIT
+    # Clean, compare and count, and write no examples: what the sources would give, in a tenth of the time.
+    dry_run: bool = False
     # A file with a larger share of rows that cannot be read is refused.
     max_bad_share: float = 0.01
     weak: WeakConfig = field(default_factory=WeakConfig)

@@ -4,7 +4,7 @@ Only documents under the row's own licence and source are offered, so that a der
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qdts.models.evaluation.splits import normalise
 from qdts.models.text.bm25 import score_bags
@@ -16,6 +16,8 @@ from qdts.models.training.data.rows import TrainRow
 _SAYS_SHARE = 0.5
 # A shorter answer ("2", "no") stands in any document.
 _MIN_ANSWER_CHARS = 3
+# About seven words.
+_SHORT_CHARS = 45
 
 
 class Neighbours:
@@ -25,6 +27,7 @@ class Neighbours:
         distinct = {(row.source, row.licence, row.document): row for row in rows}
         self._rows = list(distinct.values())
         self._bags = [Counter(word.stem for word in split_words(row.document)) for row in self._rows]
+        self._stems: dict[int, list[set[str]]] = {}
 
     def of(self, row: TrainRow, count: int) -> list[TrainRow]:
         """Up to `count` rows whose documents are close to the row's query and do not answer it."""
@@ -38,6 +41,18 @@ class Neighbours:
                 found.append(self._rows[index])
         return found
 
+    def short_lines(self, row: TrainRow, count: int) -> list[str]:
+        """Up to `count` sentences of a few words, headings and list items among them, of documents not the row's."""
+        lines: dict[str, None] = {}
+        for other in self._rows:
+            if len(lines) >= count:
+                break
+            if self._is_foreign(other, row):
+                spans = split_sentences(other.document)
+                texts = (span.of(other.document) for span in spans if len(span) <= _SHORT_CHARS)
+                lines.update((text, None) for text in texts if " " in text and not says(text, row.reference))
+        return list(lines)[:count]
+
     def _is_foreign(self, other: TrainRow, row: TrainRow) -> bool:
         return (other.source, other.licence) == (row.source, row.licence) and other.document != row.document
 
@@ -46,17 +61,26 @@ class Neighbours:
         bag, stems = self._bags[index], set(content_stems(row.query))
         if all(stem in bag for stem in stems):
             return True
-        document = self._rows[index].document
-        text = normalise(document)
+        text = normalise(self._rows[index].document)
         said = [answer for answer in map(normalise, row.answers) if len(answer) >= _MIN_ANSWER_CHARS]
-        return any(answer in text for answer in said) or says(document, row.reference)
+        return any(answer in text for answer in said) or _any_says(self._sentences(index), row.reference)
+
+    def _sentences(self, index: int) -> list[set[str]]:
+        """The stems of each sentence of a document, kept: many rows ask."""
+        if index not in self._stems:
+            self._stems[index] = _sentence_stems(self._rows[index].document)
+        return self._stems[index]
 
 
 def says(document: str, reference: str) -> bool:
     """Does some sentence of the document hold half of the words of some sentence of the reference?"""
+    return _any_says(_sentence_stems(document), reference)
+
+
+def _any_says(sentences: Iterable[set[str]], reference: str) -> bool:
     wanted = [set(content_stems(span.of(reference))) for span in split_sentences(reference)]
-    for span in split_sentences(document):
-        stems = {word.stem for word in split_words(span.of(document))}
-        if any(part and len(part & stems) >= _SAYS_SHARE * len(part) for part in wanted):
-            return True
-    return False
+    return any(len(part & stems) >= _SAYS_SHARE * len(part) for stems in sentences for part in wanted if part)
+
+
+def _sentence_stems(document: str) -> list[set[str]]:
+    return [{word.stem for word in split_words(span.of(document))} for span in split_sentences(document)]

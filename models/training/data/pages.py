@@ -18,7 +18,7 @@ _BULLET = re.compile(r"(?:[-*•–·]|\d{1,2}[.)]|[a-z][.)])\s")
 _PROSE = re.compile(r"[\"'“‘(]?[A-Z0-9].*[.!?][\"'”’)]*\Z", re.DOTALL)
 # A sentence that leans on something not in it, or is a remark about the page.
 _LEANING = re.compile(
-    r"(?:note|see|click|figure|table|example|tip|warning|important|required|type|default)\b[:.]?|"
+    r"(?:note|see|click|figure|table|example|tip|warning|important|required|type|default|key points)\b[:.]?|"
     r"(?:this|these|those|it|he|she|they) (?:is|are|was|were|do|does|can) (?:not )?(?:the case|so)\b|"
     r"for (?:more|example)\b",
     re.IGNORECASE,

@@ -7,6 +7,7 @@ order. Nothing holds more than a few chunks, but for the memory of duplicates (d
 same data set, whatever the number of workers.
 """
 
+import os
 from collections.abc import Iterator
 
 from tqdm import tqdm
@@ -18,12 +19,12 @@ from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.data.building import Built, BuiltExample, build
 from qdts.models.training.data.chunks import Chunk, read_chunks
 from qdts.models.training.data.collecting import Collected, Collector
-from qdts.models.training.data.config import PrepareConfig
+from qdts.models.training.data.config import NO_LIMIT, PrepareConfig
 from qdts.models.training.data.duplicates import Duplicates
 from qdts.models.training.data.pool import OrderedMap, ordered_map
 from qdts.models.training.data.reading import BadRows
 from qdts.models.training.data.rows import TrainRow
-from qdts.models.training.data.tally import Tally
+from qdts.models.training.data.tally import Origin, Tally
 from qdts.models.training.dataset import write_examples
 from qdts.models.training.examples import Example
 
@@ -38,6 +39,9 @@ class _Worker:
 
 def _start(config: PrepareConfig) -> None:
     _Worker.config = config
+    if config.num_workers > 1:
+        # The processes share the cores already: threads in each of them would only get in each other's way.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     contamination = Contamination.load(config.evaluation) if config.evaluation else Contamination([])
     _Worker.collector = Collector(contamination=contamination, clean=config.clean, weak=config.weak)
     tokenizer = Tokenizer.load(config.model / "tokenizer.json")
@@ -54,12 +58,26 @@ def _build(kept: tuple[Chunk, list[TrainRow]]) -> Built:
 
 
 def prepare(config: PrepareConfig) -> Tally:
-    """Write the data set, report.json and sources.json to `config.out`; returns what was counted."""
+    """Write the data set, report.json and sources.json to `config.out`; returns what was counted.
+
+    A dry run writes the two files alone, and counts rows where examples would be.
+    """
     tally = Tally()
     with ordered_map(config.num_workers, _start, config) as run:
-        write_examples(_examples(config, run, tally), config.out)
+        if config.dry_run:
+            _count_rows(config, run, tally)
+        else:
+            write_examples(_examples(config, run, tally), config.out)
     tally.write(config.out)
     return tally
+
+
+def _count_rows(config: PrepareConfig, run: OrderedMap, tally: Tally) -> None:
+    """Count the rows that examples would be made of."""
+    with tqdm(unit="row") as progress:
+        for _, rows in clean_rows(config, run, tally):
+            tally.written.update(Origin(row.source, row.licence, row.kind) for row in rows)
+            progress.update(len(rows))
 
 
 def clean_rows(config: PrepareConfig, run: OrderedMap, tally: Tally) -> Iterator[tuple[Chunk, list[TrainRow]]]:
@@ -90,7 +108,7 @@ def _new_rows(collected: Collected, duplicates: Duplicates, tally: Tally) -> lis
 def _examples(config: PrepareConfig, run: OrderedMap, tally: Tally) -> Iterator[Example]:
     """The examples, counted as they are written."""
     limit = config.max_examples
-    with tqdm(unit="example", total=limit if limit < PrepareConfig.max_examples else None) as progress:
+    with tqdm(unit="example", total=limit if limit < NO_LIMIT else None) as progress:
         for built in run(_build, clean_rows(config, run, tally)):
             for reason, count in built.dropped.items():
                 tally.dropped[built.file, reason] += count

@@ -34,6 +34,7 @@ _DEFINITION_FORMS = (
     ),
     *("definition of {x}", "meaning of {x}", "{x}", "what {x} is", "explain {x}"),
 )
+_NAME_FORMS = ("{x}", "about {x}", "tell me about {x}", "who or what is {x}?", "{x} facts")
 _PART_FORMS = (
     *("{t} {h}", "{h} {t}", "{h} of {t}", "what is the {h} of {t}", "{t}: {h}", "{h} in {t}", "{h} for {t}"),
     *("{t} - {h}", "tell me about {h} of {t}", "What about {h} in {t}?"),
@@ -62,6 +63,9 @@ _VERBS = {
     )
 }
 _IMPERATIVES = frozenset(_VERBS.values())
+# "What is (are) X??" is how forms write, not people.
+_OPTIONAL = re.compile(r" \((?:are|is|s)\)")
+_REPEATED_MARK = re.compile(r"\?{2,}")
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
 
 
@@ -73,8 +77,9 @@ def topic_query(topic: str, rng: random.Random) -> str:
 
 
 def definition_query(term: str, rng: random.Random) -> str:
-    """A query for what a term means."""
-    return rng.choice(_DEFINITION_FORMS).format(x=term)
+    """A query for what a term means; a name of several words may be a person's."""
+    is_name = term.istitle() and " " in term
+    return rng.choice(_NAME_FORMS if is_name else _DEFINITION_FORMS).format(x=term)
 
 
 def part_query(heading: str, title: str, rng: random.Random) -> str:
@@ -83,9 +88,16 @@ def part_query(heading: str, title: str, rng: random.Random) -> str:
         return heading
     if how := _how_query(heading, rng):
         return how
-    if not title or title.endswith("?"):
+    if not title or title.endswith("?") or _names(heading, title):
         return topic_query(heading, rng)
     return rng.choice(_PART_FORMS).format(h=lower_first(heading), t=title)
+
+
+def _names(heading: str, title: str) -> bool:
+    """Does the heading say itself what the page is about, or the title more than a query can hold?"""
+    words = {word.lower() for word in title.split()}
+    named = words & {word.lower() for word in heading.split()}
+    return len(words) > 8 or 2 * len(named) >= len(words)
 
 
 def _how_query(topic: str, rng: random.Random) -> str:
@@ -105,7 +117,7 @@ def lower_first(text: str) -> str:
 
 def as_typed(query: str, rng: random.Random, config: WeakConfig) -> str:
     """The query as it may come from a keyboard: lower case and slips at their shares."""
-    query = " ".join(query.split())
+    query = _REPEATED_MARK.sub("?", _OPTIONAL.sub("", " ".join(query.split())))
     if rng.random() < config.lower_share:
         query = query.lower()
         query = query.rstrip("?") if rng.random() < 0.5 else query

@@ -87,6 +87,7 @@ class Tally:
 
     def write(self, directory: Path) -> None:
         """Write report.json and sources.json."""
+        directory.mkdir(parents=True, exist_ok=True)
         for name, content in (("report", self.report()), ("sources", self.sources())):
             text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
             (directory / f"{name}.json").write_text(text, encoding="utf-8")

@@ -18,6 +18,10 @@ _NUM_CLOSE = 4
 _MAX_PASSAGES = 12
 _MIN_PASSAGE_WORDS = 40
 _MAX_PASSAGE_WORDS = 250
+# Of the joined: so many get short lines instead of passages, since only documents of many short sentences fill the
+# markers of a prompt.
+_LISTED_SHARE = 0.3
+_MAX_LINES = 60
 
 
 def derive(rows: Sequence[TrainRow], rng: random.Random, config: VariantConfig) -> Iterator[TrainRow]:
@@ -46,6 +50,8 @@ def _joined_at_its_share(
     """`asked` is the row as people wrote it: a negative has forgotten what would answer it."""
     if rng.random() >= config.joined_share:
         return row
+    if rng.random() < _LISTED_SHARE:
+        return join_lines(row, neighbours.short_lines(asked, _MAX_LINES), rng)
     max_words = rng.randint(min(300, config.max_joined_words), config.max_joined_words)
     return join_passages(row, neighbours.of(asked, _MAX_PASSAGES), rng, max_words)
 
@@ -67,6 +73,16 @@ def join_passages(row: TrainRow, others: Sequence[TrainRow], rng: random.Random,
     rng.shuffle(passages)
     passages.insert(rng.randint(0, len(passages)), _headed(row.title, row.document))
     return replace(row, title="", document="\n\n".join(passages), id=f"{row.id}:joined")
+
+
+def join_lines(row: TrainRow, lines: Sequence[str], rng: random.Random) -> TrainRow:
+    """The row's document with short lines of others before and after it, as pages have menus and lists."""
+    if not lines:
+        return row
+    kept = rng.sample(lines, rng.randint(1, len(lines)))
+    before = rng.randint(0, len(kept))
+    parts = ["\n".join(kept[:before]), row.document, "\n".join(kept[before:])]
+    return replace(row, document="\n\n".join(part for part in parts if part), id=f"{row.id}:joined")
 
 
 def _headed(title: str, passage: str) -> str:

@@ -34,7 +34,7 @@ _DULL_HEADINGS = frozenset(
 )
 _DEFINITION = re.compile(
     r"(?:An? |The )?(?P<term>[A-Za-z][\w'’.-]*(?: (?:of |and |for |the )?[\w'’-]+){0,4}?)(?: \([^()]{1,60}\))?,? "
-    r"(?:is|are|was|were|refers to|means) (?:an?|the|one of)\b"
+    r"(?:(?:is|refers to|means) (?:an?|the|one of)|are (?:an?|the)?)\b"
 )
 _NO_TERMS = frozenset("it this that these those there he she they one another here what which who".split())
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
@@ -165,6 +165,8 @@ class WeakMaker:
         if index is None:
             return None
         made = cloze(page.sentence(index), self._rng)
+        if _num_content_words(made.query) < 2:
+            return None
         return _Find(query=made.query, first=index, last=index, answers=(made.answer,) if made.answer else ())
 
     def _any_answer(self, page: Page) -> int | None:
@@ -178,7 +180,12 @@ def _is_dull(heading: str) -> bool:
 
 def _is_no_term(term: str) -> bool:
     words = term.lower().split()
-    return words[0] in _NO_TERMS or words[0] in STOPWORDS or len(term) < 3
+    repeats = len(set(words)) < len(words)
+    return repeats or words[0] in _NO_TERMS or words[0] in STOPWORDS or len(term) < 3
+
+
+def _num_content_words(query: str) -> int:
+    return sum(word.lower() not in STOPWORDS for word in _WORD.findall(query))
 
 
 def weak_rows(
