@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from qdts.models.export.release import export
-from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import Description, write
-from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import FitConfig
-from qdts.models.training.corpus import sample_documents
+from qdts.models.training.data.config import PrepareConfig
+from qdts.models.training.data.corpus import sample_documents
+from qdts.models.training.data.prepare import prepare
 from qdts.models.training.lexicon import build_lexicon
-from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
 from qdts.models.training.shards import ShardsConfig, run_shards
@@ -96,10 +95,11 @@ def run_lexicon(config: LexiconConfig) -> None:
 
 
 def run_prepare(config: PrepareConfig) -> None:
-    """Write a data set."""
-    tokenizer = Tokenizer.load(config.model / "tokenizer.json")
-    lexicon = Lexicon.load(config.model / "lexicon.safetensors")
-    prepare(config, PromptBuilder(tokenizer, lexicon, PromptConfig()))
+    """Write a data set and say what it holds."""
+    tally = prepare(config)
+    print(f"{config.out}: {tally.written.total()} examples of {tally.num_read.total()} rows and pages read")
+    for reason, count in tally.report()["dropped"].items():
+        print(f"{count:9d}  {reason}")
 
 
 def run_release(config: ReleaseConfig) -> None:
