@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, cast
 
 from qdts.errors import ConfigError
 
@@ -73,7 +73,7 @@ def set_path(data_dir: Path, set_name: str) -> Path:
 
 def read_fields(path: Path) -> Iterator[Fields]:
     """The rows of a JSONL file in file order; `.zst` needs the package `zstandard`."""
-    with _open_text(path) as lines:
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _parse(line, path, number)
@@ -89,13 +89,14 @@ def _parse(line: str, path: Path, number: int) -> Fields:
     return cast(Fields, fields)
 
 
-def _open_text(path: Path) -> TextIO:
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of a file, unpacked if it is `.zst`."""
     if path.suffix != ".zst":
-        return path.open(encoding="utf-8")
+        return path.open("rb")
     try:
         zstandard = cast(Any, import_module("zstandard"))
     except ModuleNotFoundError as error:
         raise ConfigError(f"{path.name}: reading .zst needs the package 'zstandard'") from error
     # The files are written with a 128 MiB window, which a decompressor refuses by default.
     reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(path.open("rb"), closefd=True)
-    return io.TextIOWrapper(reader, encoding="utf-8")
+    return io.BufferedReader(reader, 1 << 20)

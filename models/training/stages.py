@@ -2,6 +2,7 @@
 
 tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
+teach      rows                      -> the same with a teacher's summaries
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> a checkpoint, a model directory, a loss curve
 release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
@@ -23,6 +24,7 @@ from qdts.models.training.corpus import sample_documents
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.run import run_training
+from qdts.models.training.teach import TeachConfig, run_teach
 from qdts.models.training.tokenizer import train_tokenizer
 
 # What of a trained model directory is released, beside the graphs.
@@ -111,6 +113,7 @@ def run_release(config: ReleaseConfig) -> None:
 STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
+    "teach": Stage(TeachConfig, run_teach),
     "prepare": Stage(PrepareConfig, run_prepare),
     "fit": Stage(TrainConfig, run_training),
     "release": Stage(ReleaseConfig, run_release),

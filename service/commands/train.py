@@ -8,7 +8,7 @@ from typing import Any, cast
 from qdts.errors import ConfigError, Unsupported
 
 # Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
-STAGE_NAMES = ("tokenizer", "lexicon", "prepare", "fit", "release")
+STAGE_NAMES = ("tokenizer", "lexicon", "teach", "prepare", "fit", "release")
 
 
 def add(subparsers: Any) -> None:
@@ -70,6 +70,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return _build(hint, cast("dict[str, Any]", value), f"{name}.")
     if (hint is Path or Path in get_args(hint)) and isinstance(value, str):
         return Path(value)
+    if hint is bool and isinstance(value, bool):
+        return value
     if hint is str and isinstance(value, str):
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
