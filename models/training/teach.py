@@ -1,29 +1,26 @@
 """Stage `teach`: rows of JSONL in, the same rows with a teacher's summaries out, ready for `prepare`.
 
 A row keeps all its fields (id, source, licence, ...); `summary` becomes the teacher's, what stood there goes to
-`reference`, and `teacher`, `confidence` and `provenance` are added. Rows of the evaluation side are left out here,
-because their set can no longer be told from the new file's name. What a teacher says freely is first mapped to what
-the document says. Answers are cached, so a run that was cut short goes on where it was; `OUT.report.json` counts
+`reference`, and `teacher`, `confidence` and `provenance` are added. What a teacher says freely is first mapped to
+what the document says. Answers are cached, so a run that was cut short goes on where it was; `OUT.report.json` counts
 what became of the rows. Knows no student.
 """
 
 import json
 import os
-import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 from tqdm import tqdm
 
-from qdts.errors import ConfigError, Unavailable
-from qdts.models.evaluation.rows import Fields, open_bytes, row_from_fields
+from qdts.errors import Unavailable
+from qdts.models.evaluation.rows import Fields
 from qdts.models.evaluation.semantic import MiniLm
-from qdts.models.evaluation.splits import OFFICIAL_TEST_SETS, is_held_out
 from qdts.models.summarizer import Summarizer
 from qdts.models.training.teachers.base import Teacher, TeacherOutput, TeacherRow
 from qdts.models.training.teachers.builtin import BuiltinConfig, BuiltinTeacher
@@ -31,9 +28,10 @@ from qdts.models.training.teachers.cache import AnswerCache, CachedTeacher
 from qdts.models.training.teachers.grounding import GroundingConfig, ground
 from qdts.models.training.teachers.hf import HfConfig, HfTeacher
 from qdts.models.training.teachers.openai import OpenAiConfig, OpenAiTeacher
+from qdts.models.training.teachers.rows import Chosen, choose_rows, taught_row, teacher_row
 
-# Keys of the report
-TAUGHT, EMPTY, UNSURE, FAULTS, BAD, HELD_OUT = "taught", "empty", "unsure", "faults", "bad", "held_out"
+# Keys of the report, beside those of teachers/rows.py
+TAUGHT, EMPTY, UNSURE, FAULTS = "taught", "empty", "unsure", "faults"
 VERBATIM, MAPPED, DROPPED = "sentences_verbatim", "sentences_mapped", "sentences_dropped"
 
 Counts = Counter[str]
@@ -105,8 +103,8 @@ def teach(config: TeachConfig, teacher: Teacher) -> Counts:
 
     Raises Unavailable when the teacher fails row after row; what it has answered is kept.
     """
-    counts: Counts = Counter({name: 0 for name in (TAUGHT, EMPTY, UNSURE, FAULTS, BAD, HELD_OUT)})
-    chosen = _choose(config, counts)
+    chosen = choose_rows(config.rows, limit=config.limit, seed=config.seed)
+    counts: Counts = Counter({TAUGHT: 0, EMPTY: 0, UNSURE: 0, FAULTS: 0, **chosen.left_out})
     unfinished = config.out.with_name(config.out.name + ".part")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     cache = config.out.with_name(config.out.name + ".cache") if config.cache == Path() else config.cache
@@ -120,106 +118,25 @@ def teach(config: TeachConfig, teacher: Teacher) -> Counts:
     return counts
 
 
-def _choose(config: TeachConfig, counts: Counts) -> list[tuple[Path, list[int]]]:
-    """By file, the numbers of the lines to teach on, in order; counts those that are bad or held out."""
-    usable: list[tuple[int, int]] = []
-    for which, path in enumerate(config.rows):
-        for number, line in _lines(path):
-            fault = _fault(parse_row(line), path)
-            if fault:
-                counts[fault] += 1
-            else:
-                usable.append((which, number))
-    if config.limit and config.limit < len(usable):
-        usable = sorted(random.Random(config.seed).sample(usable, config.limit))
-    return [(path, [n for which, n in usable if which == place]) for place, path in enumerate(config.rows)]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers."""
-    if not path.is_file():
-        raise ConfigError(f"rows: no file {path}")
-    with open_bytes(path) as lines:
-        for number, line in enumerate(lines):
-            if line.strip():
-                yield number, line
-
-
-def parse_row(line: bytes) -> Fields | None:
-    """The fields of a row that can be taught on: a query and a document that are not blank; None for any other."""
-    try:
-        # Lone surrogates, which JSON can spell, cannot be written.
-        fields = json.loads(line.decode("utf-8-sig"))
-        json.dumps(fields, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
-        return None
-    row = cast(Fields, fields)
-    texts = [row.get("query"), row.get("doc")]
-    told = [row.get("title"), row.get("summary"), row.get("reference")]
-    has_texts = all(isinstance(text, str) and text.strip() for text in texts)
-    return row if has_texts and all(text is None or isinstance(text, str) for text in told) else None
-
-
-def _fault(fields: Fields | None, path: Path) -> str:
-    """Why a row is left out: BAD, HELD_OUT, "" for no reason."""
-    if fields is None:
-        return BAD
-    set_name = str(fields.get("set") or path.name.split(".")[0])
-    is_test = set_name in OFFICIAL_TEST_SETS and fields.get("split") == "test"
-    return HELD_OUT if is_test or is_held_out(str(fields["doc"])) else ""
-
-
-def _taught(
-    config: TeachConfig, teacher: CachedTeacher, chosen: Sequence[tuple[Path, list[int]]], counts: Counts
-) -> Iterator[Fields]:
+def _taught(config: TeachConfig, teacher: CachedTeacher, chosen: Chosen, counts: Counts) -> Iterator[Fields]:
     """The rows to write."""
-    rows = _chosen_rows(chosen)
+    rows = chosen.rows()
     num_failed = 0
-    total = sum(len(numbers) for _, numbers in chosen)
+    sees_reference = config.see_reference and config.teacher == "builtin"
     # disable=None shows the bar on a terminal only.
-    with tqdm(total=total, desc=teacher.name, unit="row", disable=None if config.progress else True) as bar:
+    with tqdm(total=len(chosen), desc=teacher.name, unit="row", disable=None if config.progress else True) as bar:
         while batch := list(islice(rows, teacher.batch_size)):
-            asked = [_teacher_row(config, fields, path) for path, fields in batch]
-            for (_, fields), row, output in zip(batch, asked, teacher.summarise(asked), strict=True):
+            asked = [teacher_row(fields, set_name, sees_reference=sees_reference) for set_name, fields in batch]
+            for (set_name, fields), row, output in zip(batch, asked, teacher.summarise(asked), strict=True):
                 num_failed = num_failed + 1 if output.fault else 0
                 if num_failed == config.max_faults:
                     raise Unavailable(f"{num_failed} rows on end could not be answered, the last: {output.fault}")
                 grounded = _grounded(output, row, config.grounding, counts)
                 counts[_verdict(grounded, config)] += 1
                 if _verdict(grounded, config) == TAUGHT:
-                    yield _written(fields, grounded, teacher.name)
+                    yield taught_row(fields, set_name, grounded, teacher.name)
             bar.update(len(batch))
             bar.set_postfix_str(f"{counts[TAUGHT]} taught, {counts[FAULTS]} faults", refresh=False)
-
-
-def _chosen_rows(chosen: Sequence[tuple[Path, list[int]]]) -> Iterator[tuple[Path, Fields]]:
-    for path, numbers in chosen:
-        wanted = frozenset(numbers)
-        for number, line in _lines(path):
-            if number in wanted:
-                fields = parse_row(line)
-                assert fields is not None, "it could be parsed before"
-                yield path, fields
-
-
-def _teacher_row(config: TeachConfig, fields: Mapping[str, Any], path: Path) -> TeacherRow:
-    reference = _reference(fields)
-    row = row_from_fields({**fields, "summary": reference}, path.name.split(".")[0])
-    sees = config.see_reference and config.teacher == "builtin"
-    return TeacherRow(
-        query=row.query,
-        title=row.title,
-        document=row.document,
-        reference=reference if sees else "",
-        answers=row.answers if sees else (),
-    )
-
-
-def _reference(fields: Mapping[str, Any]) -> str:
-    """What people wrote: a row that was taught before has it there."""
-    return str(fields.get("reference") or fields.get("summary") or "")
 
 
 def _grounded(output: TeacherOutput, row: TeacherRow, config: GroundingConfig, counts: Counts) -> TeacherOutput:
@@ -237,13 +154,3 @@ def _verdict(output: TeacherOutput, config: TeachConfig) -> str:
     if not output.sentences:
         return EMPTY
     return TAUGHT if output.confidence >= config.min_confidence else UNSURE
-
-
-def _written(fields: Fields, output: TeacherOutput, teacher: str) -> Fields:
-    return fields | {
-        "summary": output.text,
-        "reference": _reference(fields),
-        "teacher": teacher,
-        "confidence": round(output.confidence, 4),
-        "provenance": dict(output.provenance),
-    }

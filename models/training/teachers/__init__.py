@@ -7,6 +7,7 @@ hf.py         a checkpoint directory that transformers can load
 openai.py     an endpoint that speaks OpenAI's chat completions; endpoint.py: one call of it, with retries
 prompts.py    how a row is put to a teacher that reads instructions
 cache.py      what was answered before is not asked again
+rows.py       which rows are asked, and what is written
 grounding.py  free text mapped to what the document says, because the student copies
 
 Stage `teach` (../teach.py) puts them together. Knows nothing of the student.

@@ -4,9 +4,8 @@ Rankers are BM25, all-MiniLM-L6-v2 and, where a model directory of ours is given
 best sentences and runs of neighbours, and what is as good as the best is beaten by what is shorter.
 
 With a reference in the row this is hindsight: the reward knows what people wrote, and the clauses of the best
-candidates compete, too. Without one it goes by closeness to the query, form, and the rankers themselves; then only a
-sentence that is too long is cut, because which clause answers is more than a ranker knows (see `docs/lab-log.md`).
-Knows nothing of caches.
+candidates compete, too. Without one it goes by closeness to the query, form, and the rankers themselves, and never
+cuts a sentence: which clause answers is more than a ranker knows. Knows nothing of caches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +43,7 @@ class BuiltinConfig:
     model: Path = Path()
     # Without a reference: how much the rankers' own scores count beside the reward.
     ranker_weight: float = 0.5
-    # Of so many of the best candidates the clauses compete, so many of each row.
+    # With a reference: of so many of the best candidates the clauses compete, so many of each row.
     num_trimmed: int = 3
     num_clauses: int = 12
     # What comes so close to the best is as good, and the shorter the better.
@@ -217,9 +216,14 @@ class BuiltinTeacher:
         return (1 - weight) * reward + weight * page.rank(candidate.spans)
 
     def _trim(self, page: _Page, candidates: Sequence[_Candidate]) -> list[_Candidate]:
-        """Clauses of those of the best candidates that are one sentence: the best by the reward without cosines."""
+        """Clauses of those of the best candidates that are one sentence: the best by the reward without cosines.
+
+        None without hindsight.
+        """
+        if not page.has_hindsight:
+            return []
         best = sorted(candidates, key=lambda candidate: -candidate.value)[: self._config.num_trimmed]
-        whole = [candidate for candidate in best if self._is_to_cut(page, candidate)]
+        whole = [candidate for candidate in best if len(candidate.spans) == 1 and candidate.spans[0] in page.sentences]
         clauses = [
             _candidate(page.row.document, (piece,), f"{candidate.source}, clause")
             for candidate in whole
@@ -229,11 +233,6 @@ class BuiltinTeacher:
         scores = self._lexical.score_many([item] * len(clauses), [clause.sentences for clause in clauses])
         order = sorted(range(len(clauses)), key=lambda i: -scores[i].total)
         return [clauses[i] for i in order[: self._config.num_clauses]]
-
-    def _is_to_cut(self, page: _Page, candidate: _Candidate) -> bool:
-        if len(candidate.spans) > 1 or candidate.spans[0] not in page.sentences:
-            return False
-        return page.has_hindsight or candidate.num_words > self._config.reward.max_words
 
     def _choose(self, candidates: Sequence[_Candidate]) -> TeacherOutput:
         if not candidates:

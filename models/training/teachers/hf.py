@@ -48,9 +48,9 @@ class HfTeacher:
 
     def __init__(self, config: HfConfig) -> None:
         self._config = config
-        self._transformers = _import_transformers()
         if not (config.model / "config.json").is_file():
             raise WeightsMissing(f"{config.model} is no checkpoint directory: it has no config.json")
+        self._transformers = _import_transformers()
         self._tokenizer, self._net = self._load()
         self.name = f"hf:{config.model.resolve().name}"
         self.settings: Mapping[str, object] = {
