@@ -22,7 +22,7 @@ def copy_sentences(sources: Sequence[SourceSentence], text: str) -> list[CopySen
 
 
 def _copy_sentence(index: int, source: SourceSentence, text: str) -> CopySentence:
-    clause_ends = np.array([_ends_clause(text, end) for end in source.ends.tolist()], np.bool_)
+    clause_ends = np.array([ends_clause(text, end) for end in source.ends.tolist()], np.bool_)
     # Several tokens can make up one character: only the last of them ends anything.
     clause_ends[:-1] &= source.starts[1:] >= source.ends[:-1]
     clause_ends[-1:] = True
@@ -32,7 +32,8 @@ def _copy_sentence(index: int, source: SourceSentence, text: str) -> CopySentenc
     return CopySentence(marker=marker(index), ids=source.ids, clause_ends=clause_ends, words_before=words_before)
 
 
-def _ends_clause(text: str, end: int) -> bool:
+def ends_clause(text: str, end: int) -> bool:
+    """Does a clause end at code point `end` of `text`: a clause mark before it that is not inside a word?"""
     mark = text[end - 1 : end]
     return mark in _WIDE_CLAUSE_MARKS or (mark in _CLAUSE_MARKS and text[end : end + 1].isspace())
 

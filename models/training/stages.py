@@ -4,6 +4,7 @@ tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 shards     tokenizer, raw prose      -> token shards
 pretrain   shards                    -> a checkpoint, a model directory, a loss curve
+teach      rows                      -> the same with a teacher's summaries
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
@@ -28,6 +29,7 @@ from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
 from qdts.models.training.shards import ShardsConfig, run_shards
+from qdts.models.training.teach import TeachConfig, run_teach
 from qdts.models.training.tokenizer import train_tokenizer
 
 # What of a trained model directory is released, beside the graphs.
@@ -119,6 +121,7 @@ STAGES: dict[str, Stage] = {
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "shards": Stage(ShardsConfig, run_shards),
     "pretrain": Stage(PretrainConfig, run_pretrain),
+    "teach": Stage(TeachConfig, run_teach),
     "prepare": Stage(PrepareConfig, run_prepare),
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),
