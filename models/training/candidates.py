@@ -7,7 +7,7 @@ goes on after the last whole chunk. Knows nothing of pairs or of the loss.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +44,8 @@ class Candidate:
     num_draws: int
     log_prob: float
     reward: float
+    # What the reward is made of (reward.py)
+    parts: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,9 @@ class Proposer:
             log_probs = self._log_probs(prompts, samples)
         rewards = self._rewards(rows, samples)
         judged = zip(samples, log_probs, rewards, strict=True)
-        return [Candidates(key=row.key, candidates=_candidates(*found)) for row, found in zip(rows, judged, strict=True)]
+        return [
+            Candidates(key=row.key, candidates=_candidates(*found)) for row, found in zip(rows, judged, strict=True)
+        ]
 
     def _autocast(self) -> AbstractContextManager[Any]:
         kind = self.net.shared.weight.device.type
@@ -107,15 +111,14 @@ class Proposer:
             flat = iter(summary_log_probs(self.net, collate_walks(prompts, walks)).tolist())
         return [list(islice(flat, len(group))) for group in samples]
 
-    def _rewards(self, rows: Sequence[PreferenceRow], samples: Sequence[Sequence[Sample]]) -> list[list[float]]:
+    def _rewards(self, rows: Sequence[PreferenceRow], samples: Sequence[Sequence[Sample]]) -> list[list[RewardScore]]:
         items = [row.item for row, group in zip(rows, samples, strict=True) for _ in group]
-        scores = self.rewarder.score_many(items, [sample.sentences for group in samples for sample in group])
-        flat = iter([score.total for score in scores])
-        return [list(islice(flat, len(group))) for group in samples]
+        scores = iter(self.rewarder.score_many(items, [sample.sentences for group in samples for sample in group]))
+        return [list(islice(scores, len(group))) for group in samples]
 
 
 def _candidates(
-    samples: Sequence[Sample], log_probs: Sequence[float], rewards: Sequence[float]
+    samples: Sequence[Sample], log_probs: Sequence[float], rewards: Sequence[RewardScore]
 ) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(
@@ -123,7 +126,8 @@ def _candidates(
             num_words=sum(len(sentence.split()) for sentence in sample.sentences),
             num_draws=sum(draw >= 0 for draw in sample.draws),
             log_prob=log_prob,
-            reward=reward,
+            reward=reward.total,
+            parts={name: round(value, 4) for name, value in reward.parts.items()},
         )
         for sample, log_prob, reward in zip(samples, log_probs, rewards, strict=True)
     )

@@ -9,7 +9,7 @@ Shapes: B pairs · 2: chosen, rejected.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,10 +89,14 @@ class PreferenceTask:
 
     def batches(self) -> Iterator[PreferenceBatch]:
         """Pairs of like length, a function of the seed."""
-        groups = self._pairs.batches(self._config.tokens_per_batch, self._config.seed)
+        return self.batches_from(0)
+
+    def batches_from(self, step: int) -> Iterator[PreferenceBatch]:
+        """The stream without its first `step` batches."""
+        groups = self._pairs.batches(self._config.tokens_per_batch, self._config.seed, step)
         return (collate_pairs(group) for group in groups)
 
-    def loss(self, net: nn.Module, batch: Any) -> Outcome:
+    def loss(self, net: nn.Module, batch: PreferenceBatch) -> Outcome:
         """`net` is a T5."""
         return preference_loss(cast(T5, net), batch, self._config)
 
@@ -110,7 +114,9 @@ def preference_loss(net: T5, batch: PreferenceBatch, config: PreferenceConfig) -
     return Outcome(loss=loss, num_tokens=batch.policy.num_tokens, report=_report(losses, log_probs, reference, config))
 
 
-def _report(losses: Tensor, log_probs: Tensor, reference: Tensor, config: PreferenceConfig) -> dict[str, Any]:
+def _report(
+    losses: Tensor, log_probs: Tensor, reference: Tensor, config: PreferenceConfig
+) -> dict[str, float | Tensor]:
     log_probs = log_probs.detach()
     margins = preference_margins(log_probs, reference, config.beta)
     gains = (log_probs - reference).mean(0)

@@ -5,8 +5,9 @@ Shapes: S encoder tokens · F features · T tokens of a summary · D its decisio
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,12 +88,21 @@ def choose_pair(
 
 
 def write_pairs(
-    directory: Path, rows: Iterable[tuple[Prompt, Candidates]], config: PairConfig, *, trims: bool, seed: int
+    directory: Path,
+    rows: Iterable[tuple[Prompt, Candidates]],
+    config: PairConfig,
+    *,
+    trims: bool,
+    seed: int,
+    about: Mapping[str, Any],
 ) -> int:
-    """One pair for each row that gives one; returns their number. The directory appears once it is whole."""
+    """One pair for each row that gives one; returns their number. The directory appears once it is whole.
+
+    `about` is kept with them, to be compared when they are found again.
+    """
     rng = random.Random(seed)
     count = 0
-    with RaggedWriter(directory, _COLUMNS) as writer:
+    with RaggedWriter(directory, _COLUMNS, about) as writer:
         for prompt, candidates in rows:
             found = choose_pair(candidates.candidates, config, rng)
             if found is not None:
@@ -125,7 +135,8 @@ class PairSet(Sequence[Pair]):
 
     def __init__(self, directory: Path) -> None:
         self._rows = RaggedReader(directory)
-        self.encoder_lens: npt.NDArray[np.int64] = self._rows.lengths["encoder_ids"]
+        self.about = self._rows.about
+        self.encoder_lens = self._rows.lengths["encoder_ids"]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -140,15 +151,27 @@ class PairSet(Sequence[Pair]):
             rejected=_judged(row, "rejected"),
         )
 
-    def batches(self, tokens_per_batch: int, seed: int) -> Iterator[list[Pair]]:
-        """An endless, seeded stream of pairs of like length, at most so many padded encoder tokens together."""
+    def gaps(self) -> list[float]:
+        """By how much the chosen summary's reward is higher, pair by pair."""
+        sides = [[self._rows[index][f"{side}_numbers"][1] for side in _SIDES] for index in range(len(self))]
+        return [float(chosen - rejected) for chosen, rejected in sides]
+
+    def batches(self, tokens_per_batch: int, seed: int, first: int = 0) -> Iterator[list[Pair]]:
+        """An endless, seeded stream of pairs of like length, at most so many padded encoder tokens together.
+
+        `first` batches are left out without being read.
+        """
+        for group in islice(self._stream(tokens_per_batch, seed), first, None):
+            yield [self[row] for row in group]
+
+    def _stream(self, tokens_per_batch: int, seed: int) -> Iterator[list[int]]:
         rng = np.random.default_rng(seed)
         while True:
             order = rng.permutation(len(self))
             for first in range(0, len(order), _WINDOW):
                 groups = self._groups(order[first : first + _WINDOW].tolist(), tokens_per_batch)
                 for index in rng.permutation(len(groups)).tolist():
-                    yield [self[row] for row in groups[index]]
+                    yield groups[index]
 
     def _groups(self, rows: list[int], tokens_per_batch: int) -> list[list[int]]:
         groups: list[list[int]] = []

@@ -6,6 +6,7 @@ prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> a checkpoint, a model directory, a loss curve
 distil     the same on a teacher's examples
 sft        the same on people's
+dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
 release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
 """
 
@@ -19,9 +20,11 @@ from qdts.models.export.release import export
 from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import Description, write
 from qdts.models.prompt import PromptBuilder, PromptConfig
+from qdts.models.settings import copy_settings
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import FitConfig
 from qdts.models.training.corpus import sample_documents
+from qdts.models.training.dpo_run import DpoConfig, run_dpo
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.run import run_fit
@@ -103,6 +106,7 @@ def run_release(config: ReleaseConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     for name in _RELEASED:
         shutil.copyfile(config.model / name, config.out / name)
+    copy_settings(config.model, config.out)
     export(config.out, config.out, config.precisions)
     description = Description(
         name=config.name, version=config.version, licence=config.licence, training_data=config.training_data
@@ -117,5 +121,6 @@ STAGES: dict[str, Stage] = {
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),
+    "dpo": Stage(DpoConfig, run_dpo),
     "release": Stage(ReleaseConfig, run_release),
 }
