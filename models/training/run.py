@@ -11,6 +11,7 @@ from qdts.models.checkpoint import load, save
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.t5 import T5
+from qdts.models.settings import copy_settings
 from qdts.models.tokenizer import SPECIAL_TOKENS, Tokenizer
 from qdts.models.training.config import FitConfig, LoopConfig, NetShape, RunConfig
 from qdts.models.training.fit import FitTask
@@ -54,6 +55,7 @@ def write_model(net: T5, directory: Path, companions: Path) -> None:
     for name in _COMPANIONS:
         if (companions / name).is_file():
             shutil.copyfile(companions / name, directory / name)
+    copy_settings(companions, directory)
 
 
 def initial_net(model: Path, start_from: Path | None, shape: NetShape, dropout: float = 0.0) -> T5:

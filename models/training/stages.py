@@ -9,6 +9,7 @@ prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
 sft        as fit, on people's
+dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
 release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
 """
 
@@ -20,11 +21,13 @@ from typing import Any
 
 from qdts.models.export.release import export
 from qdts.models.manifest import Description, write
+from qdts.models.settings import copy_settings
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import FitConfig
 from qdts.models.training.data.config import PrepareConfig
 from qdts.models.training.data.corpus import sample_documents
 from qdts.models.training.data.prepare import prepare
+from qdts.models.training.dpo_run import DpoConfig, run_dpo
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
@@ -109,6 +112,7 @@ def run_release(config: ReleaseConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     for name in _RELEASED:
         shutil.copyfile(config.model / name, config.out / name)
+    copy_settings(config.model, config.out)
     export(config.out, config.out, config.precisions)
     description = Description(
         name=config.name, version=config.version, licence=config.licence, training_data=config.training_data
@@ -126,5 +130,6 @@ STAGES: dict[str, Stage] = {
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),
+    "dpo": Stage(DpoConfig, run_dpo),
     "release": Stage(ReleaseConfig, run_release),
 }

@@ -1,13 +1,17 @@
 """The whole recipe at toy scale, from raw text to a summary by the released model."""
 
 import json
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qdts.models.document import Document
 from qdts.models.evaluation.samples import load_row_file
+from qdts.models.manifest import verify
+from qdts.models.settings import Copying, ModelSettings
 from qdts.models.shipped import find_model
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig, NetShape
@@ -81,6 +85,19 @@ def test_release_loads_and_answers_with_the_documents_words(trained: Path, tmp_p
     summary = generation.summary(0)
     assert summary.sentences
     assert all(sentence.source and sentence.source.of(text) == sentence.text for sentence in summary.sentences)
+
+
+def test_a_release_keeps_the_models_settings(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdts.models.training.stages.export", lambda *_: None)
+    shutil.copytree(trained / "fit" / "model", tmp_path / "model")
+    trims = ModelSettings(copying=Copying(trims=True))
+    trims.save(tmp_path / "model")
+    release = ReleaseConfig(model=tmp_path / "model", out=tmp_path / "toy", name="toy", version="0")
+    run_release(release)
+    assert ModelSettings.load(release.out) == trims
+    assert "qdts.json" in verify(release.out).files
+    run_release(replace(release, model=trained / "fit" / "model"))
+    assert "qdts.json" not in verify(release.out).files
 
 
 def test_evaluation_documents_count_as_contaminated(corpus: Path) -> None:
