@@ -4,18 +4,23 @@ tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> a checkpoint, a model directory, a loss curve
-release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
+export     a model directory         -> onnx/fp32 in it
+quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
+explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
+release    a model directory         -> the same with its graphs and a manifest: what `qdts serve` loads
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdts.models.export.release import export
+from qdts.models.export.config import ExplicitConfig, ExportConfig, QuantizeConfig, ReleaseConfig
+from qdts.models.export.explicit import write_explicit
+from qdts.models.export.quantize import quantize
+from qdts.models.export.release import export_fp32, release
+from qdts.models.export.sqnr import to_text
 from qdts.models.lexicon import Lexicon
-from qdts.models.manifest import Description, write
 from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import TrainConfig
@@ -24,10 +29,6 @@ from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.run import run_training
 from qdts.models.training.tokenizer import train_tokenizer
-
-# What of a trained model directory is released, beside the graphs.
-_RELEASED = ("config.json", "model.safetensors", "tokenizer.json", "lexicon.safetensors")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerConfig:
@@ -53,19 +54,6 @@ class LexiconConfig:
     share: float = 0.015
     embedding_dim: int = 256
     seed: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseConfig:
-    """Copies `model` to `out` with ONNX graphs and a manifest; `out` keeps what prose (.md) it has."""
-
-    model: Path
-    out: Path
-    name: str
-    version: str
-    licence: str = "Apache-2.0"
-    precisions: tuple[str, ...] = ("int8",)
-    training_data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +84,14 @@ def run_prepare(config: PrepareConfig) -> None:
     prepare(config, PromptBuilder(tokenizer, lexicon, PromptConfig()))
 
 
+def run_quantize(config: QuantizeConfig) -> None:
+    """Write int8 graphs and print how well each layer came through."""
+    print(to_text(quantize(config).layers))
+
+
 def run_release(config: ReleaseConfig) -> None:
-    """Export the graphs and write the manifest."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    for name in _RELEASED:
-        shutil.copyfile(config.model / name, config.out / name)
-    export(config.out, config.out, config.precisions)
-    description = Description(
-        name=config.name, version=config.version, licence=config.licence, training_data=config.training_data
-    )
-    write(config.out, description)
+    """Copy, measure the sample, write the manifest."""
+    release(config)
 
 
 STAGES: dict[str, Stage] = {
@@ -113,5 +99,8 @@ STAGES: dict[str, Stage] = {
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "prepare": Stage(PrepareConfig, run_prepare),
     "fit": Stage(TrainConfig, run_training),
+    "export": Stage(ExportConfig, export_fp32),
+    "quantize": Stage(QuantizeConfig, run_quantize),
+    "explicit": Stage(ExplicitConfig, write_explicit),
     "release": Stage(ReleaseConfig, run_release),
 }
