@@ -12,7 +12,6 @@ ONNX Runtime's CPU provider runs both, so that quality is measured without such 
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -27,7 +26,7 @@ from onnx import helper, numpy_helper
 from qdts.models.export.calibration import Calibration
 from qdts.models.export.clips import quantize_weight
 from qdts.models.export.config import ExplicitConfig
-from qdts.models.export.int8 import replace_nodes
+from qdts.models.export.int8 import quantize_table, replace_nodes
 from qdts.models.export.layers import Graph, Layer, matching
 from qdts.models.export.quantize import read_graphs, run_calibration
 from qdts.models.export.scales import FP8_LIMIT, INT8_LIMIT, activation_scale, round_fp8, round_int8
@@ -53,7 +52,7 @@ def write_explicit(config: ExplicitConfig) -> None:
         scales = {name: activation_scales(graph, calibration, config, format_name) for name, graph in graphs.items()}
         for name, graph in graphs.items():
             write_qdq_graph(graph, _weights(graph, calibration, format_name), scales[name], kept, target / name)
-        shutil.copyfile(source / EMBEDDING, target / EMBEDDING)
+        quantize_table(source / EMBEDDING, target / EMBEDDING)
         about = {"format": format_name, "activations": config.activations, "kept_fp32": sorted(kept), "scales": scales}
         (target / SCALES).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 

@@ -61,7 +61,7 @@ def quantize_rows(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8]
 def quantize_tokens(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What the graph makes of activations (N, K): rounded to 8 bits per token, as float32 again."""
     peak = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(1e-12))
-    return np.rint(x / peak * 127) / 127 * peak
+    return (np.rint(x / peak * 127) / 127 * peak).astype(np.float32)
 
 
 class _Rewriter:

@@ -57,7 +57,9 @@ def matching(layers: Sequence[Layer], patterns: Sequence[str]) -> frozenset[str]
     for pattern in patterns:
         found = {layer.name for layer in layers if fnmatchcase(layer.name, pattern)}
         if not found:
-            raise ValueError(f"keep_fp32: no layer is called {pattern!r}; such as {layers[0].name!r}, {layers[-1].name!r}")
+            raise ValueError(
+                f"keep_fp32: no layer is called {pattern!r}; such as {layers[0].name!r}, {layers[-1].name!r}"
+            )
         chosen |= found
     return frozenset(chosen)
 

@@ -78,7 +78,9 @@ def to_text(layers: Sequence[LayerReport]) -> str:
         clipped = sum(layer.clips.values()) - layer.clips.get("1.0", 0)
         share = "fp32" if layer.is_kept else f"{100 * clipped / max(1, sum(layer.clips.values())):.0f} %"
         shape = "x".join(map(str, layer.shape))
-        lines.append(f"{layer.name:{width}}  {shape:>11}  {_db(layer.sqnr_db):>8}  {_db(layer.unclipped_db):>9}  {share:>8}")
+        lines.append(
+            f"{layer.name:{width}}  {shape:>11}  {_db(layer.sqnr_db):>8}  {_db(layer.unclipped_db):>9}  {share:>8}"
+        )
     return "\n".join(lines)
 
 

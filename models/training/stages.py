@@ -30,6 +30,7 @@ from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.run import run_training
 from qdts.models.training.tokenizer import train_tokenizer
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerConfig:
     """Reads a `share` of the corpus files' documents; writes `out`/tokenizer.json."""
