@@ -4,6 +4,8 @@ tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> a checkpoint, a model directory, a loss curve
+distil     the same on a teacher's examples
+sft        the same on people's
 export     a model directory         -> onnx/fp32 in it
 quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
 explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
@@ -23,11 +25,11 @@ from qdts.models.export.sqnr import to_text
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import Tokenizer
-from qdts.models.training.config import TrainConfig
+from qdts.models.training.config import FitConfig
 from qdts.models.training.corpus import sample_documents
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
-from qdts.models.training.run import run_training
+from qdts.models.training.run import run_fit
 from qdts.models.training.tokenizer import train_tokenizer
 
 
@@ -99,7 +101,9 @@ STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "prepare": Stage(PrepareConfig, run_prepare),
-    "fit": Stage(TrainConfig, run_training),
+    "fit": Stage(FitConfig, run_fit),
+    "distil": Stage(FitConfig, run_fit),
+    "sft": Stage(FitConfig, run_fit),
     "export": Stage(ExportConfig, export_fp32),
     "quantize": Stage(QuantizeConfig, run_quantize),
     "explicit": Stage(ExplicitConfig, write_explicit),
