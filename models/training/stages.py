@@ -10,18 +10,22 @@ fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
 sft        as fit, on people's
 dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
-release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
+export     a model directory         -> onnx/fp32 in it
+quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
+explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
+release    a model directory         -> the same with its graphs and a manifest: what `qdts serve` loads
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdts.models.export.release import export
-from qdts.models.manifest import Description, write
-from qdts.models.settings import copy_settings
+from qdts.models.export.config import ExplicitConfig, ExportConfig, QuantizeConfig, ReleaseConfig
+from qdts.models.export.explicit import write_explicit
+from qdts.models.export.quantize import quantize
+from qdts.models.export.release import export_fp32, release
+from qdts.models.export.sqnr import to_text
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import FitConfig
 from qdts.models.training.data.config import PrepareConfig
@@ -34,9 +38,6 @@ from qdts.models.training.run import run_fit
 from qdts.models.training.shards import ShardsConfig, run_shards
 from qdts.models.training.teach import TeachConfig, run_teach
 from qdts.models.training.tokenizer import train_tokenizer
-
-# What of a trained model directory is released, beside the graphs.
-_RELEASED = ("config.json", "model.safetensors", "tokenizer.json", "lexicon.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +64,6 @@ class LexiconConfig:
     share: float = 0.015
     embedding_dim: int = 256
     seed: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseConfig:
-    """Copies `model` to `out` with ONNX graphs and a manifest; `out` keeps what prose (.md) it has."""
-
-    model: Path
-    out: Path
-    name: str
-    version: str
-    licence: str = "Apache-2.0"
-    precisions: tuple[str, ...] = ("int8",)
-    training_data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +95,14 @@ def run_prepare(config: PrepareConfig) -> None:
         print(f"{count:9d}  {reason}")
 
 
+def run_quantize(config: QuantizeConfig) -> None:
+    """Write int8 graphs and print how well each layer came through."""
+    print(to_text(quantize(config).layers))
+
+
 def run_release(config: ReleaseConfig) -> None:
-    """Export the graphs and write the manifest."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    for name in _RELEASED:
-        shutil.copyfile(config.model / name, config.out / name)
-    copy_settings(config.model, config.out)
-    export(config.out, config.out, config.precisions)
-    description = Description(
-        name=config.name, version=config.version, licence=config.licence, training_data=config.training_data
-    )
-    write(config.out, description)
+    """Copy, measure the sample, write the manifest."""
+    release(config)
 
 
 STAGES: dict[str, Stage] = {
@@ -131,5 +116,8 @@ STAGES: dict[str, Stage] = {
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),
     "dpo": Stage(DpoConfig, run_dpo),
+    "export": Stage(ExportConfig, export_fp32),
+    "quantize": Stage(QuantizeConfig, run_quantize),
+    "explicit": Stage(ExplicitConfig, write_explicit),
     "release": Stage(ReleaseConfig, run_release),
 }
