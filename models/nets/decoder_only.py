@@ -160,6 +160,17 @@ class DecoderOnly(nn.Module):
         return F.linear(hidden, self.shared.weight if ids is None else self.shared.weight[ids])
 
 
+def forward_flops(config: DecoderOnlyConfig, num_tokens: int, num_logits: int | None = None) -> float:
+    """Matrix products of one sequence (2 per multiply-add); logits at `num_logits` positions, None: at all.
+
+    Causal attention counts in full, as for the encoder-decoder (flops.py); features are left out.
+    """
+    layer = 4 * config.d_model**2 + 2 * config.d_model * config.d_ff
+    attention = 2 * num_tokens**2 * config.d_model
+    logits = (num_tokens if num_logits is None else num_logits) * config.d_model * config.vocab_size
+    return 2.0 * (config.num_layers * (num_tokens * layer + attention) + logits)
+
+
 def _linear(num_in: int, num_out: int, num_residual: int = 1) -> nn.Linear:
     layer = nn.Linear(num_in, num_out)
     nn.init.normal_(layer.weight, std=_INIT_STD * num_residual**-0.5)
