@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.decoder_only import DecoderOnlyConfig
+from qdts.models.nets.flops import encoder_flops
 from qdts.models.nets.interaction import HIDDEN
 
 
@@ -60,7 +61,7 @@ class RequestCost:
 
 def encoder_decoder_cost(config: T5Config, request: Request, bytes_per_number: int = 4) -> RequestCost:
     """A T5-shaped net: the document passes the encoder once, prefix and summary the decoder."""
-    encoded = 0.0 if request.states_known else _encoder_flops(config, request.encoder_tokens)
+    encoded = 0.0 if request.states_known else encoder_flops(config, request.encoder_tokens)
     encoder_weights = 0 if request.states_known else config.num_layers * _encoder_layer(config)
     per_call = config.num_decoder_layers * _decoder_layer(config) + config.vocab_size * config.d_model
     once = config.num_decoder_layers * _cross_projection(config) + _interaction(config.num_features, config.d_model)
@@ -121,11 +122,6 @@ def _interaction(num_features: int, d_model: int) -> int:
 
 def _gpt2_layer(config: DecoderOnlyConfig) -> int:
     return 4 * config.d_model**2 + 2 * config.d_model * config.d_ff
-
-
-def _encoder_flops(config: T5Config, num_tokens: int) -> float:
-    attention = 4 * num_tokens**2 * _inner(config)
-    return config.num_layers * (2 * num_tokens * _encoder_layer(config) + attention)
 
 
 def _decoder_flops(config: T5Config, request: Request) -> float:
