@@ -35,7 +35,8 @@ class Line:
     gain: dict[str, Score]
     cost: dict[str, float]
     marker_accuracy: float
-    tokens_per_cpu_s: float
+    # Of the trials that ran in one go; None if none did.
+    tokens_per_cpu_s: float | None
 
 
 def table_lines(results: Sequence[Result]) -> list[Line]:
@@ -51,6 +52,7 @@ def _line(variant: str, mode: Mode, trials: Sequence[Result], base: Sequence[Res
     names = (*SHOWN, WORDS)
     by_seed = {name: [_macro_mean(_row_means([trial], mode, name)) for trial in trials] for name in names}
     costs = [trial["modes"][mode]["cost"] for trial in trials]
+    speeds = [trial["training"]["tokens_per_cpu_s"] for trial in trials if trial["training"]["tokens_per_cpu_s"]]
     return Line(
         variant=variant,
         mode=mode,
@@ -62,7 +64,7 @@ def _line(variant: str, mode: Mode, trials: Sequence[Result], base: Sequence[Res
         gain={} if variant == BASE or not base else {name: _gain(trials, base, mode, name) for name in SHOWN},
         cost={name: statistics.fmean(cost[name] for cost in costs) for name in costs[0]},
         marker_accuracy=statistics.fmean(trial["training"]["marker_accuracy"] for trial in trials),
-        tokens_per_cpu_s=statistics.fmean(trial["training"]["tokens_per_cpu_s"] for trial in trials),
+        tokens_per_cpu_s=statistics.fmean(speeds) if speeds else None,
     )
 
 
@@ -121,7 +123,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{line.cost['steps']:.2f}",
         f"{line.cost['flops'] / 1e6:.0f}",
         f"{moved / 1e6:.1f}",
-        f"{line.tokens_per_cpu_s:.0f}",
+        "-" if line.tokens_per_cpu_s is None else f"{line.tokens_per_cpu_s:.0f}",
     )
 
 

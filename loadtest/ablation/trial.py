@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -36,7 +37,7 @@ from qdts.models.tokenizer import FIRST_MARKER
 from qdts.models.training.config import FitTaskConfig, LoopConfig
 from qdts.models.training.decoder_only import DecoderOnlyTask
 from qdts.models.training.fit import FitTask
-from qdts.models.training.loop import METRICS, Trainer
+from qdts.models.training.loop import CHECKPOINT, METRICS, Trainer
 from qdts.models.training.meter import read_rows
 
 RESULT = "result.json"
@@ -70,16 +71,19 @@ def run_trial(config: TrialConfig, data: AblationData) -> dict[str, Any] | None:
         return known
     shape = equal_config(config.variant, config.scale, config.base)
     net = make_net(shape, data.lexicon(config.variant), config.loop.seed)
+    examples = data.examples(config.variant)
+    is_resumed = (config.loop.out / CHECKPOINT).is_file()
     before = time.process_time()
-    if not _train(net, config, data):
+    if not _train(net, config, examples):
         return None
+    cpu_seconds = None if is_resumed else time.process_time() - before
     result = {
         "variant": asdict(config.variant),
         "seed": config.loop.seed,
         "shape": asdict(shape),
         "parameters": count_parameters(net),
         "inner_parameters": inner_parameters(replace_vocabulary(shape)),
-        "training": _training_figures(config, time.process_time() - before),
+        "training": _training_figures(config, cpu_seconds),
         "modes": {mode: _answer_all(net, mode, config.variant, data) for mode in config.variant.modes},
     }
     partial = config.loop.out / "result.partial"
@@ -88,10 +92,10 @@ def run_trial(config: TrialConfig, data: AblationData) -> dict[str, Any] | None:
     return load_result(config)
 
 
-def _train(net: Net, config: TrialConfig, data: AblationData) -> bool:
+def _train(net: Net, config: TrialConfig, examples: Path) -> bool:
     variant = config.variant
     task = FitTaskConfig(
-        data=(data.examples(variant),),
+        data=(examples,),
         shares=(1.0,),
         tokens_per_batch=config.tokens_per_batch,
         indexed_share=variant.indexed_share,
@@ -104,8 +108,8 @@ def _train(net: Net, config: TrialConfig, data: AblationData) -> bool:
     return Trainer(net.train(), learned, replace(config.loop, embedding_rate=variant.embedding_rate)).run()
 
 
-def _training_figures(config: TrialConfig, cpu_seconds: float) -> dict[str, float]:
-    """Of the whole run; accuracies and losses of its end. A resumed run counts the processor time of its last part."""
+def _training_figures(config: TrialConfig, cpu_seconds: float | None) -> dict[str, float | None]:
+    """Of the whole run; accuracies and losses of its end. Nobody knows a resumed run's processor time: None."""
     rows = read_rows(config.loop.out / METRICS)
     names = ("marker_accuracy", "marker_loss", "copied_loss")
     figures = {name: statistics.fmean(row[name] for row in rows[-_LAST_ROWS:]) for name in names}
@@ -114,7 +118,7 @@ def _training_figures(config: TrialConfig, cpu_seconds: float) -> dict[str, floa
         "steps": rows[-1]["step"],
         "tokens": tokens,
         "minutes": rows[-1]["minutes"],
-        "tokens_per_cpu_s": tokens / max(1e-9, cpu_seconds),
+        "tokens_per_cpu_s": None if cpu_seconds is None else tokens / cpu_seconds,
     }
 
 
