@@ -3,6 +3,7 @@
 base.py          the protocol: Runtime, Batch, States
 config.py        RuntimeConfig
 eager.py         torch, the oracle
+decoder_only.py  the decoder-only baseline, for comparison
 onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
 batching.py      padding and the greedy choice, shared
 environment.py   is the installed ONNX Runtime intact?
