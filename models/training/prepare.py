@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from qdts.models.document import Document
 from qdts.models.evaluation.contamination import Contamination
-from qdts.models.evaluation.rows import Fields, read_fields
+from qdts.models.evaluation.rows import Fields, read_fields, without_title_line
 from qdts.models.evaluation.splits import OFFICIAL_TEST_SETS, is_held_out, normalise
 from qdts.models.prompt import PromptBuilder
 from qdts.models.training.corpus import sample_documents
@@ -97,7 +97,7 @@ def _row(row: Fields) -> TrainRow:
     return TrainRow(
         query=str(row["query"]),
         title=str(row.get("title") or ""),
-        document=str(row["doc"]),
+        document=without_title_line(str(row["doc"]), str(row.get("title") or "")),
         reference=str(row["summary"]),
     )
 
