@@ -1,6 +1,7 @@
 """The T5-shaped network (torch). Tensors in, tensors out: no files, no text, no decoding loop.
 
 config.py       T5Config, read from and written to a Hugging Face config.json
+flops.py        floating-point operations of a forward pass, peaks of devices
 layers.py       RMSNorm, feed-forward, relative position bias, attention
 interaction.py  query-document features added to the encoder's output
 t5.py           Encoder, Decoder, T5

@@ -26,13 +26,17 @@ _MAX_PIECES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One example. `features` (S, F) beside `encoder_ids` (S,); `head_len` tokens hold the query."""
+    """One example. `features` (S, F) beside `encoder_ids` (S,); `head_len` tokens hold the query.
+
+    `weight` is how much it counts beside others, such as a teacher's confidence.
+    """
 
     encoder_ids: npt.NDArray[np.uint16]
     features: npt.NDArray[np.float16]
     head_len: int
     prefix: npt.NDArray[np.uint16]
     target: npt.NDArray[np.uint16]
+    weight: float = 1.0
 
 
 def make_example(builder: PromptBuilder, query: str, document: Document, reference: str) -> Example | None:

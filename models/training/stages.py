@@ -4,6 +4,8 @@ tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> a checkpoint, a model directory, a loss curve
+distil     the same on a teacher's examples
+sft        the same on people's
 release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
 """
 
@@ -18,11 +20,11 @@ from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import Description, write
 from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import Tokenizer
-from qdts.models.training.config import TrainConfig
+from qdts.models.training.config import FitConfig
 from qdts.models.training.corpus import sample_documents
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
-from qdts.models.training.run import run_training
+from qdts.models.training.run import run_fit
 from qdts.models.training.tokenizer import train_tokenizer
 
 # What of a trained model directory is released, beside the graphs.
@@ -112,6 +114,8 @@ STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "prepare": Stage(PrepareConfig, run_prepare),
-    "fit": Stage(TrainConfig, run_training),
+    "fit": Stage(FitConfig, run_fit),
+    "distil": Stage(FitConfig, run_fit),
+    "sft": Stage(FitConfig, run_fit),
     "release": Stage(ReleaseConfig, run_release),
 }

@@ -56,3 +56,23 @@ def test_weight_decay_shrinks_and_what_has_no_gradient_stays() -> None:
     Muon([decayed, still], lr=0.1, weight_decay=0.5).step()
     assert torch.allclose(decayed, torch.full((4, 4), 0.95))
     assert torch.equal(still, torch.ones(4, 4))
+
+
+def test_matrices_of_one_shape_are_done_together_and_each_on_its_own() -> None:
+    """Three matrices of one shape and one of another: as if each had an optimiser of its own."""
+    torch.manual_seed(0)
+    shapes = [(8, 4), (8, 4), (4, 8), (8, 4)]
+    together = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [torch.nn.Parameter(matrix.detach().clone()) for matrix in together]
+    optimizers = [
+        Muon(together, lr=0.1, weight_decay=0.1),
+        *(Muon([matrix], lr=0.1, weight_decay=0.1) for matrix in alone),
+    ]
+    for _ in range(3):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = torch.randn(one.shape) * 100
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
