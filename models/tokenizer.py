@@ -65,6 +65,10 @@ class Tokenizer:
         """Ids run from 0 to vocab_size - 1."""
         return self._backend.get_vocab_size()
 
+    def begins_word(self, index: int) -> bool:
+        """Does this id carry the space before a word? Byte-level BPE writes it as Ġ."""
+        return str(self._backend.id_to_token(index)).startswith("Ġ")
+
     def encode(self, text: str) -> Ids:
         """Ids (T,) of `text`; special tokens written out in it are plain text."""
         return self.encode_pieces([text])[0].ids

@@ -18,7 +18,7 @@ from qdts.models.nets.layers import (
     GatedFeedForward,
     KeyValue,
     RelativePositionBias,
-    ReluFeedForward,
+    PlainFeedForward,
     RMSNorm,
     mask_bias,
 )
@@ -61,7 +61,7 @@ class FeedForwardLayer(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         gated = config.feed_forward_proj == "gated-gelu"
-        self.DenseReluDense = GatedFeedForward(config) if gated else ReluFeedForward(config)
+        self.DenseReluDense = GatedFeedForward(config) if gated else PlainFeedForward(config)
         self.layer_norm = RMSNorm(config)
         self.dropout = nn.Dropout(config.dropout_rate)
 

@@ -3,6 +3,8 @@
 tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 shards     tokenizer, raw prose      -> token shards
+fold       all-MiniLM-L6-v2          -> a model directory whose encoder starts as that one
+features   shards                    -> the same, its encoder's states nearer to that one's
 pretrain   shards                    -> a checkpoint, a model directory, a loss curve
 teach      rows                      -> the same with a teacher's summaries
 prepare    rows or raw prose         -> a data set of examples
@@ -32,6 +34,8 @@ from qdts.models.training.data.config import PrepareConfig
 from qdts.models.training.data.corpus import sample_documents
 from qdts.models.training.data.prepare import prepare
 from qdts.models.training.dpo_run import DpoConfig, run_dpo
+from qdts.models.training.feature_stage import FeatureConfig, run_features
+from qdts.models.training.fold_stage import FoldConfig, run_fold
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
@@ -109,6 +113,8 @@ STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "shards": Stage(ShardsConfig, run_shards),
+    "fold": Stage(FoldConfig, run_fold),
+    "features": Stage(FeatureConfig, run_features),
     "pretrain": Stage(PretrainConfig, run_pretrain),
     "teach": Stage(TeachConfig, run_teach),
     "prepare": Stage(PrepareConfig, run_prepare),
