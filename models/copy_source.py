@@ -4,16 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qdts.models.decoding.copying import CopySentence, Piece
-from qdts.models.document import Span
-from qdts.models.prompt import SourceSentence
+from qdts.models.decoding.copying import CopySentence, CopyState, Piece
+from qdts.models.document import Span, SummarySentence
+from qdts.models.prompt import Prompt, SourceSentence
+from qdts.models.text.extractive import quote
 from qdts.models.text.words import word_starts
-from qdts.models.tokenizer import marker
+from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS, marker
 
 # A mark inside a word or number ("3,500") ends no clause: white space must follow it.
 _CLAUSE_MARKS = frozenset(",;:)]–—،")
 # Marks of scripts written without spaces
 _WIDE_CLAUSE_MARKS = frozenset("、，；：")
+
+
+def copy_state(prompt: Prompt, *, trims: bool) -> CopyState:
+    """The constraint on a summary of this prompt; its first guess is the best-ranked sentence."""
+    sentences = copy_sentences(prompt.sentences, prompt.text)
+    hints = prompt.prefix[(prompt.prefix >= FIRST_MARKER) & (prompt.prefix < FIRST_MARKER + NUM_MARKERS)]
+    guess = int(hints[0]) - FIRST_MARKER if len(hints) else None
+    return CopyState(sentences, END, prompt.max_words, guess, trims)
 
 
 def copy_sentences(sources: Sequence[SourceSentence], text: str) -> list[CopySentence]:
@@ -47,3 +56,9 @@ def piece_span(piece: Piece, sources: Sequence[SourceSentence]) -> Span:
     if not len(covering):
         return Span(int(starts[0]), int(starts[0]))
     return Span(int(starts[covering[0]]), int(ends[covering[-1]]))
+
+
+def quote_piece(piece: Piece, prompt: Prompt) -> SummarySentence:
+    """A piece as a sentence of the summary, with its place in the document."""
+    span = piece_span(piece, prompt.sentences)
+    return SummarySentence(text=quote(span, prompt.text), source=span)

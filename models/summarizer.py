@@ -13,8 +13,7 @@ from typing import Literal, Self
 from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
-from qdts.models.copy_source import copy_sentences, piece_span
-from qdts.models.decoding.copying import CopyState, Piece
+from qdts.models.copy_source import copy_state, quote_piece
 from qdts.models.decoding.greedy import GreedyDecoder
 from qdts.models.document import Document, Summary, SummarySentence
 from qdts.models.lexicon import Lexicon
@@ -23,8 +22,8 @@ from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
 from qdts.models.runtimes import load_runtime
 from qdts.models.runtimes.base import Runtime, RuntimeInfo
 from qdts.models.runtimes.config import RuntimeConfig
-from qdts.models.text.extractive import quote
-from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS, Tokenizer
+from qdts.models.settings import ModelSettings
+from qdts.models.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +48,19 @@ class SummarizerConfig:
 class Summarizer:
     """A model directory, loaded."""
 
-    def __init__(self, version: str, builder: PromptBuilder, runtime: Runtime, config: SummarizerConfig) -> None:
+    def __init__(
+        self,
+        version: str,
+        builder: PromptBuilder,
+        runtime: Runtime,
+        config: SummarizerConfig,
+        settings: ModelSettings | None = None,
+    ) -> None:
         self.version = version
         self._builder = builder
         self._runtime = runtime
         self._config = config
+        self._settings = settings or ModelSettings()
 
     @classmethod
     def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
@@ -69,11 +76,12 @@ class Summarizer:
                 Lexicon.load(path / "lexicon.safetensors"),
                 config.prompt,
             )
+            settings = ModelSettings.load(path)
             runtime = load_runtime(config.runtime, path, execution)
         except (KeyError, ValueError, SafetensorError) as error:
             # As the manifest has them, and yet not what they should be: released wrongly.
             raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
-        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config)
+        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config, settings)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -94,16 +102,18 @@ class Summarizer:
 
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""
-        return Generation(self._runtime, prompts, self._config)
+        return Generation(self._runtime, prompts, self._config, trims=self._settings.copying.trims)
 
 
 class Generation:
     """Summaries being written, one per prompt: `while g.active: g.step()`."""
 
-    def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], config: SummarizerConfig) -> None:
+    def __init__(
+        self, runtime: Runtime, prompts: Sequence[Prompt], config: SummarizerConfig, *, trims: bool = False
+    ) -> None:
         started = time.monotonic()
         self._prompts = prompts
-        self._states = [_copy_state(prompt) for prompt in prompts]
+        self._states = [copy_state(prompt, trims=trims) for prompt in prompts]
         encoded = runtime.encode([prompt.encoder_ids for prompt in prompts])
         batch = runtime.start(encoded, [prompt.features for prompt in prompts])
         self._decoder = GreedyDecoder(
@@ -158,16 +168,4 @@ class Generation:
 
     def _sentences(self, index: int) -> tuple[SummarySentence, ...]:
         prompt, pieces = self._prompts[index], self._states[index].pieces
-        return tuple(_sentence(piece, prompt) for piece in pieces)
-
-
-def _copy_state(prompt: Prompt) -> CopyState:
-    sentences = copy_sentences(prompt.sentences, prompt.text)
-    hints = prompt.prefix[(prompt.prefix >= FIRST_MARKER) & (prompt.prefix < FIRST_MARKER + NUM_MARKERS)]
-    guess = int(hints[0]) - FIRST_MARKER if len(hints) else None
-    return CopyState(sentences, END, prompt.max_words, guess)
-
-
-def _sentence(piece: Piece, prompt: Prompt) -> SummarySentence:
-    span = piece_span(piece, prompt.sentences)
-    return SummarySentence(text=quote(span, prompt.text), source=span)
+        return tuple(quote_piece(piece, prompt) for piece in pieces)

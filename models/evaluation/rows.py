@@ -42,7 +42,7 @@ def row_from_fields(fields: Mapping[str, object], set_name: str) -> EvalRow:
         title=title,
         document=without_title_line(str(fields["doc"]), title),
         references=(str(fields["summary"]),),
-        answers=() if set_name in VERDICT_SETS else _answers(fields),
+        answers=() if set_name in VERDICT_SETS else short_answers(fields),
     )
 
 
@@ -52,7 +52,8 @@ def without_title_line(document: str, title: str) -> str:
     return rest.lstrip() if line_break and title and first.strip() == title.strip() else document
 
 
-def _answers(fields: Mapping[str, object]) -> tuple[str, ...]:
+def short_answers(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """What `answers` or `answer` hold, each once."""
     listed = fields.get("answers")
     if isinstance(listed, list | tuple):
         found = [str(answer) for answer in cast(list[object], listed)]

@@ -1,12 +1,15 @@
 """Examples on disk and in batches. Arrays are memory-mapped: a data set may be larger than the memory.
 
-On disk a data set is a directory: for each ragged column `NAME.npy` (all rows on end) and `NAME_len.npy`, and
-`head.npy`.
+On disk a data set is a directory: for each ragged column `NAME.npy` (all rows on end) and `NAME_len.npy`,
+`head.npy`, and `weight.npy` where the rows do not count alike.
 Shapes: B batch · S encoder tokens · T decoder tokens · F features.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS
-from qdts.models.training.config import TrainConfig
+from qdts.models.training.array_file import ArrayFile
+from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.examples import Example
 
 _COLUMNS = ("enc", "feat", "prefix", "target")
+_WEIGHT = "weight.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +38,34 @@ class TrainBatch:
 
 
 def write_examples(examples: Iterable[Example], directory: Path) -> int:
-    """Write a data set; returns the number of rows."""
-    rows = list(examples)
-    if not rows:
+    """Write a data set, holding one row at a time in memory; returns the number of rows."""
+    rows = iter(examples)
+    first = next(rows, None)
+    if first is None:
         raise ValueError(f"{directory}: no examples to write")
-    columns = {
-        "enc": [row.encoder_ids for row in rows],
-        "feat": [row.features for row in rows],
-        "prefix": [row.prefix for row in rows],
-        "target": [row.target for row in rows],
-    }
     directory.mkdir(parents=True, exist_ok=True)
-    for name, arrays in columns.items():
-        np.save(directory / f"{name}.npy", np.concatenate(arrays))
-        np.save(directory / f"{name}_len.npy", np.array([len(a) for a in arrays]))
-    np.save(directory / "head.npy", np.array([row.head_len for row in rows]))
-    return len(rows)
+    (directory / _WEIGHT).unlink(missing_ok=True)
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(ArrayFile(directory / f"{name}.npy", array.dtype, *array.shape[1:]))
+            for name, array in _columns(first).items()
+        }
+        lengths = {name: stack.enter_context(ArrayFile(directory / f"{name}_len.npy", np.int64)) for name in _COLUMNS}
+        head = stack.enter_context(ArrayFile(directory / "head.npy", np.int64))
+        weights = array("d")
+        for row in chain([first], rows):
+            for name, values in _columns(row).items():
+                files[name].append(values)
+                lengths[name].append(np.array([len(values)]))
+            head.append(np.array([row.head_len]))
+            weights.append(row.weight)
+    if any(weight != 1.0 for weight in weights):
+        np.save(directory / _WEIGHT, np.array(weights, np.float32))
+    return len(weights)
+
+
+def _columns(row: Example) -> dict[str, npt.NDArray[Any]]:
+    return dict(zip(_COLUMNS, (row.encoder_ids, row.features, row.prefix, row.target), strict=True))
 
 
 class ExampleSet:
@@ -59,6 +76,10 @@ class ExampleSet:
         lengths = {name: np.load(directory / f"{name}_len.npy") for name in _COLUMNS}
         self._starts = {name: np.concatenate([[0], np.cumsum(length)]) for name, length in lengths.items()}
         self._head = np.load(directory / "head.npy")
+        weight = directory / _WEIGHT
+        self._weight = np.load(weight) if weight.is_file() else np.ones(len(self._head), np.float32)
+        if len(self._weight) != len(self._head):
+            raise ValueError(f"{weight}: {len(self._weight)} weights for {len(self._head)} examples")
         self.encoder_lens: npt.NDArray[np.int64] = lengths["enc"]
 
     def __len__(self) -> int:
@@ -74,19 +95,28 @@ class ExampleSet:
             head_len=int(self._head[index]),
             prefix=columns["prefix"],
             target=columns["target"],
+            weight=float(self._weight[index]),
         )
 
 
-def batches(sets: Sequence[ExampleSet], config: TrainConfig) -> Iterator[TrainBatch]:
-    """An endless, seeded stream of batches of at most `tokens_per_batch` padded encoder tokens each."""
-    rng = np.random.default_rng(config.seed)
-    while True:
+def batches(sets: Sequence[ExampleSet], config: FitTaskConfig, first: int = 0) -> Iterator[TrainBatch]:
+    """An endless, seeded stream of batches of at most `tokens_per_batch` padded encoder tokens each.
+
+    `first` batches are left out without being made: what a batch draws depends on its number alone.
+    """
+    for number, group in enumerate(islice(_groups(sets, config), first, None), first):
+        rng = np.random.default_rng((config.seed, 1, number))
+        yield collate([sets[which][row] for which, row in group], config, rng)
+
+
+def _groups(sets: Sequence[ExampleSet], config: FitTaskConfig) -> Iterator[list[tuple[int, int]]]:
+    """Batches as sets and rows, epoch after epoch."""
+    for epoch in count():
+        rng = np.random.default_rng((config.seed, 0, epoch))
         order = _epoch(sets, config.shares, rng)
         if not len(order):
             raise ValueError(f"shares {config.shares} of {[len(data) for data in sets]} rows leave nothing to train on")
-        for group in _length_groups(order, sets, config.tokens_per_batch, rng):
-            examples = [sets[which][row] for which, row in group]
-            yield collate(examples, config, rng)
+        yield from _length_groups(order, sets, config.tokens_per_batch, rng)
 
 
 def _epoch(sets: Sequence[ExampleSet], shares: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -117,7 +147,7 @@ def _length_groups(
             yield groups[index]
 
 
-def collate(examples: Sequence[Example], config: TrainConfig, rng: np.random.Generator) -> TrainBatch:
+def collate(examples: Sequence[Example], config: FitTaskConfig, rng: np.random.Generator) -> TrainBatch:
     """Pad examples to one batch; chance decides which lose the query, and whose markers are renumbered."""
     examples = [shift_markers(row, rng) if rng.random() < config.shifted_share else row for row in examples]
     cuts = [row.head_len if rng.random() < config.indexed_share else 0 for row in examples]
@@ -154,13 +184,13 @@ def _is_marker(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
 
 
-def _weights(row: Example, config: TrainConfig, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _weights(row: Example, config: FitTaskConfig, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Loss weight of each label: nothing for the prefix, then by what the token decides."""
     target = row.target.astype(np.int64)
     weights = (rng.random(len(target)) < config.copied_share).astype(np.float32) * config.copied_weight
     weights[_is_marker(target)] = config.marker_weight
     weights[target == END] = config.end_weight
-    return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights])
+    return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights * np.float32(row.weight)])
 
 
 def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:

@@ -8,7 +8,10 @@ from typing import Any, cast
 from qdts.errors import ConfigError, Unsupported
 
 # Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
-STAGE_NAMES = ("tokenizer", "lexicon", "teach", "prepare", "fit", "release")
+STAGE_NAMES = (
+    *("tokenizer", "lexicon", "shards", "fold", "features", "pretrain", "teach", "prepare"),
+    *("fit", "distil", "sft", "dpo", "export", "quantize", "explicit", "release"),
+)
 
 
 def add(subparsers: Any) -> None:
@@ -60,19 +63,20 @@ def _build(kind: Any, settings: dict[str, Any], prefix: str) -> Any:
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """`value` as `hint` has it. TOML knows no paths and no tuples, and writes 1 for 1.0."""
     from dataclasses import is_dataclass
+    from types import NoneType
     from typing import Literal, get_args, get_origin
 
+    if NoneType in get_args(hint):  # TOML cannot write None: what is there is the other kind
+        (hint,) = (kind for kind in get_args(hint) if kind is not NoneType)
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_convert(get_args(hint)[0], item, name) for item in cast("list[Any]", value))
     if get_origin(hint) is Literal and value in get_args(hint):
         return value
     if is_dataclass(hint) and isinstance(value, dict):
         return _build(hint, cast("dict[str, Any]", value), f"{name}.")
-    if (hint is Path or Path in get_args(hint)) and isinstance(value, str):
+    if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is bool and isinstance(value, bool):
-        return value
-    if hint is str and isinstance(value, str):
+    if hint in (str, bool) and isinstance(value, hint):
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

@@ -1,5 +1,6 @@
 """From a query and a document to a summary that quotes it, on a tiny net with random weights."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.document import Document, Summary
+from qdts.models.manifest import Description, write
 from qdts.models.prompt import Mode, Prompt
+from qdts.models.settings import Copying, ModelSettings
 from qdts.models.summarizer import Generation, Summarizer, SummarizerConfig
 from qdts.models.text.extractive import quote
 from qdts.models.text.words import word_starts
@@ -190,3 +193,20 @@ def test_a_changed_file_is_refused(summarizer_dir: Path, tmp_path: Path) -> None
 def test_bounds_of_the_config(change: Callable[[], SummarizerConfig], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         change()
+
+
+def test_a_model_that_trims_says_so_in_its_directory(summarizer_dir: Path, tmp_path: Path) -> None:
+    """The same weights, told to trim: pieces begin and end at clause marks."""
+    directory = tmp_path / "trims"
+    shutil.copytree(summarizer_dir, directory)
+    ModelSettings(copying=Copying(trims=True)).save(directory)
+    with pytest.raises(WeightsCorrupt, match="qdts.json is not listed"):
+        Summarizer.load(directory, CONFIG)
+    write(directory, Description(name="trims", version="1", licence="Apache-2.0"))
+    text = (
+        "When snow lay on the line in winter, a second engine was sent ahead of the train, with a plough at its head."
+    )
+    whole = summarize(Summarizer.load(summarizer_dir, CONFIG), "what was sent ahead?", text)
+    trimmed = summarize(Summarizer.load(directory, CONFIG), "what was sent ahead?", text)
+    assert whole.text == text
+    assert trimmed.text in text and len(trimmed.text) < len(text)

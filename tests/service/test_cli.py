@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qdts.models.training.config import TrainConfig
+from qdts.models.training.config import FitConfig
 from qdts.models.training.stages import STAGES
 from qdts.service.cli import main
 from qdts.service.commands.train import STAGE_NAMES, read_config
@@ -260,21 +260,25 @@ def test_model_verify_finds_a_changed_file(model_dir: Path, capsys: pytest.Captu
     assert "config.json differs from manifest.json" in capsys.readouterr().err
 
 
-RUN = 'model = "m"\ndata = ["a"]\nshares = [1]\nout = "o"\n'
+RUN = 'model = "m"\n[task]\ndata = ["a"]\nshares = [1]\n[loop]\nout = "o"\n'
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("nonsense", "is not TOML"),
-        ("stesp = 5", "unknown setting stesp; known: model, data"),
-        ('data = ["a"]', "model is missing"),
+        ("stesp = 5", "unknown setting stesp; known: model, task, loop"),
+        ('start_from = "a"', "model is missing"),
+        (RUN.replace("shares = [1]", ""), "task.shares is missing"),
         (RUN.replace("[1]", "[1, 2]"), "shares must name one number per data set"),
-        (RUN + 'num_steps = "many"', "num_steps = 'many': must be int"),
-        (RUN + "num_steps = 1.5", "num_steps = 1.5: must be int"),
+        (RUN + 'num_steps = "many"', "loop.num_steps = 'many': must be int"),
+        (RUN + "num_steps = 1.5", "loop.num_steps = 1.5: must be int"),
         (RUN + "num_steps = 0", "num_steps must be at least 1, is 0"),
-        (RUN + 'optimizer = "sgd"', "optimizer = 'sgd': must be adamw or muon"),
-        (RUN + "data = 5", "is not TOML"),
+        (RUN + 'optimizer = "sgd"', "loop.optimizer = 'sgd': must be adamw or muon"),
+        (RUN + "out = 5", "is not TOML"),
+        (RUN + "max_minutes = 0", "max_minutes must be above 0, is 0"),
+        (RUN + "compile = 1", "loop.compile = 1: must be bool"),
+        (RUN + 'device = "tpu"', "device must be cpu, cuda or cuda:N, is 'tpu'"),
         (RUN + "[shape]\nwidth = 5", "unknown setting shape.width"),
     ],
 )
@@ -285,10 +289,13 @@ def test_train_names_the_mistake(text: str, message: str, tmp_path: Path, capsys
 
 
 def test_train_reads_a_run(tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text(RUN + "learning_rate = 1\n[shape]\nd_model = 64")
-    config = read_config(tmp_path / "run.toml", TrainConfig)
-    assert (config.data, config.shares, config.out) == ((Path("a"),), (1.0,), Path("o"))
-    assert (config.learning_rate, config.shape.d_model, config.num_steps) == (1.0, 64, 1000)
+    (tmp_path / "run.toml").write_text(
+        RUN + "learning_rate = 1\nmax_minutes = 9\ncompile = true\n[shape]\nd_model = 64"
+    )
+    config = read_config(tmp_path / "run.toml", FitConfig)
+    assert (config.task.data, config.task.shares, config.loop.out) == ((Path("a"),), (1.0,), Path("o"))
+    assert (config.loop.learning_rate, config.shape.d_model, config.loop.num_steps) == (1.0, 64, 1000)
+    assert config.loop.max_minutes == 9.0 and config.loop.compile and config.loop.peak_flops is None
 
 
 def test_train_offers_every_stage() -> None:

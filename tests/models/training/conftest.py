@@ -11,9 +11,10 @@ import pytest
 from qdts.models.document import Document
 from qdts.models.evaluation.semantic import Floats
 from qdts.models.prompt import PromptBuilder
+from qdts.models.training.data.rows import TrainRow
+from qdts.models.training.data.weak import weak_rows
 from qdts.models.training.dataset import ExampleSet, write_examples
 from qdts.models.training.examples import Example, make_example
-from qdts.models.training.weak import TrainRow, weak_rows
 
 
 @pytest.fixture(scope="session")

@@ -56,3 +56,33 @@ def test_weight_decay_shrinks_and_what_has_no_gradient_stays() -> None:
     Muon([decayed, still], lr=0.1, weight_decay=0.5).step()
     assert torch.allclose(decayed, torch.full((4, 4), 0.95))
     assert torch.equal(still, torch.ones(4, 4))
+
+
+def test_matrices_of_one_shape_are_done_together_and_each_on_its_own() -> None:
+    """Three matrices of one shape and one of another: as if each had an optimiser of its own."""
+    torch.manual_seed(0)
+    shapes = [(8, 4), (8, 4), (4, 8), (8, 4)]
+    together = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [torch.nn.Parameter(matrix.detach().clone()) for matrix in together]
+    optimizers = [
+        Muon(together, lr=0.1, weight_decay=0.1),
+        *(Muon([matrix], lr=0.1, weight_decay=0.1) for matrix in alone),
+    ]
+    for _ in range(3):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = torch.randn(one.shape) * 100
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_bf16_is_near_enough_and_parameters_keep_their_type() -> None:
+    torch.manual_seed(0)
+    exact, rough = (torch.nn.Parameter(torch.zeros(16, 32)) for _ in range(2))
+    exact.grad = rough.grad = torch.randn(16, 32)
+    Muon([exact], lr=1.0).step()
+    Muon([rough], lr=1.0, bf16=True).step()
+    assert rough.dtype == torch.float32 and not torch.equal(exact, rough)
+    assert torch.allclose(exact, rough, atol=0.05)

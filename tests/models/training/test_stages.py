@@ -1,18 +1,22 @@
 """The whole recipe at toy scale, from raw text to a summary by the released model."""
 
 import json
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qdts.models.document import Document
 from qdts.models.evaluation.samples import load_row_file
+from qdts.models.manifest import verify
+from qdts.models.settings import Copying, ModelSettings
 from qdts.models.shipped import find_model
 from qdts.models.summarizer import Summarizer, SummarizerConfig
-from qdts.models.training.config import NetShape, TrainConfig
-from qdts.models.training.corpus import SEPARATOR, read_documents, sample_documents
-from qdts.models.training.prepare import PrepareConfig
+from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig, NetShape
+from qdts.models.training.data.config import PrepareConfig, Source
+from qdts.models.training.data.corpus import SEPARATOR, read_documents, sample_documents
 from qdts.models.training.stages import (
     STAGES,
     LexiconConfig,
@@ -43,21 +47,13 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     run_tokenizer(TokenizerConfig(corpus=(corpus,), out=out, share=1.0, vocab_size=700))
     run_lexicon(LexiconConfig(corpus=(corpus,), model=out, share=0.2, embedding_dim=SHAPE.d_model))
-    run_prepare(PrepareConfig(model=out, out=out / "data", corpus=(corpus,), corpus_share=1.0, max_examples=150))
-    STAGES["fit"].run(
-        TrainConfig(
-            model=out,
-            data=(out / "data",),
-            shares=(1.0,),
-            out=out / "fit",
-            shape=SHAPE,
-            num_steps=50,
-            warmup_steps=5,
-            tokens_per_batch=1024,
-            log_every=5,
-            num_threads=1,
-        )
+    sources = (Source(paths=(corpus,), licence="CC BY-SA 3.0"),)
+    run_prepare(PrepareConfig(model=out, out=out / "data", sources=sources, max_examples=150))
+    task = FitTaskConfig(data=(out / "data",), shares=(1.0,), tokens_per_batch=1024)
+    loop = LoopConfig(
+        out=out / "fit", num_steps=50, warmup_steps=5, log_every=5, num_threads=1, precision="fp32", peak_flops=1e12
     )
+    STAGES["fit"].run(FitConfig(model=out, task=task, loop=loop, shape=SHAPE))
     return out
 
 
@@ -89,6 +85,19 @@ def test_release_loads_and_answers_with_the_documents_words(trained: Path, tmp_p
     summary = generation.summary(0)
     assert summary.sentences
     assert all(sentence.source and sentence.source.of(text) == sentence.text for sentence in summary.sentences)
+
+
+def test_a_release_keeps_the_models_settings(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdts.models.training.stages.export", lambda *_: None)
+    shutil.copytree(trained / "fit" / "model", tmp_path / "model")
+    trims = ModelSettings(copying=Copying(trims=True))
+    trims.save(tmp_path / "model")
+    release = ReleaseConfig(model=tmp_path / "model", out=tmp_path / "toy", name="toy", version="0")
+    run_release(release)
+    assert ModelSettings.load(release.out) == trims
+    assert "qdts.json" in verify(release.out).files
+    run_release(replace(release, model=trained / "fit" / "model"))
+    assert "qdts.json" not in verify(release.out).files
 
 
 def test_evaluation_documents_count_as_contaminated(corpus: Path) -> None:

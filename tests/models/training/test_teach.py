@@ -10,14 +10,14 @@ import pytest
 from qdts.errors import ConfigError, Unavailable, WeightsMissing
 from qdts.models.evaluation.splits import is_held_out
 from qdts.models.prompt import PromptBuilder
-from qdts.models.training.prepare import PrepareConfig, prepare
+from qdts.models.training.data.prepare import PrepareConfig, prepare
 from qdts.models.training.teach import TeachConfig, build_teacher, run_teach, teach
 from qdts.models.training.teachers.base import TeacherOutput, TeacherRow
 from qdts.models.training.teachers.builtin import BuiltinConfig, BuiltinTeacher
 from qdts.models.training.teachers.endpoint import EndpointConfig
 from qdts.models.training.teachers.hf import HfConfig
 from qdts.models.training.teachers.openai import OpenAiConfig
-from qdts.models.training.weak import TrainRow
+from qdts.models.training.data.weak import TrainRow
 from qdts.service.commands.train import read_config
 
 BM25 = BuiltinConfig(rankers=("bm25",))
