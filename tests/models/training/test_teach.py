@@ -79,8 +79,13 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def config(source: Path, **changes: Any) -> TeachConfig:
-    settings: dict[str, Any] = {"rows": (source,), "out": source.parent / "out" / "taught.jsonl", "progress": False}
-    return TeachConfig(**(settings | {"builtin": BM25} | changes))
+    settings: dict[str, Any] = {
+        "rows": (source,),
+        "out": source.parent / "out" / "taught.jsonl",
+        "builtin": BM25,
+        "progress": False,
+    }
+    return TeachConfig(**(settings | changes))
 
 
 def test_rows_keep_their_fields_and_get_the_teacher_s_summary(source: Path, kept: list[TrainRow]) -> None:
