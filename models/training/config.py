@@ -125,12 +125,11 @@ class FitTaskConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitConfig:
-    """A supervised stage (fit, distil, sft): which net, what it learns, how."""
+class RunConfig:
+    """What every stage that trains a net has: which net, and how; a stage adds what is learned."""
 
     # tokenizer.json, lexicon.safetensors and, to start from, embeddings.safetensors
     model: Path
-    task: FitTaskConfig
     loop: LoopConfig
     # A model directory whose net is trained on; None builds one of `shape`.
     start_from: Path | None = None
@@ -140,3 +139,10 @@ class FitConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), is {self.dropout}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig(RunConfig):
+    """A supervised stage: fit, distil, sft."""
+
+    task: FitTaskConfig

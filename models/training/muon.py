@@ -1,8 +1,8 @@
 """Muon: momentum whose update is made orthogonal, for matrices inside the blocks (Jordan et al. 2024).
 
 torch.optim.Muon does its matrix products in bfloat16, which a CPU without bfloat16 instructions runs a
-hundred times slower than float32; this one does so on CUDA only. Matrices of one shape are done together: a GPU
-would spend its time on starting hundreds of small products.
+hundred times slower than float32; this one does so only where it is told to. Matrices of one shape are done together:
+a GPU would spend its time on starting hundreds of small products.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,12 +17,22 @@ _NUM_ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised, scaled to the root mean square an AdamW update has (0.2)."""
+    """Nesterov momentum, orthogonalised, scaled to the root mean square an AdamW update has (0.2).
+
+    `bf16`: orthogonalise in bfloat16, which the iteration bears; momentum and parameters keep their type.
+    """
 
     def __init__(
-        self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        bf16: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._dtype = torch.bfloat16 if bf16 else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -39,7 +49,7 @@ class Muon(torch.optim.Optimizer):
         """Parameters of one shape."""
         blended = torch.stack([self._blend(parameter, momentum) for parameter in parameters])  # (P, M, N)
         scale = -rate * 0.2 * max(parameters[0].shape) ** 0.5
-        for parameter, update in zip(parameters, orthogonalise(blended), strict=True):
+        for parameter, update in zip(parameters, orthogonalise(blended.to(self._dtype)), strict=True):
             parameter.mul_(1 - rate * weight_decay)
             parameter.add_(update, alpha=scale)
 
@@ -53,12 +63,11 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(..., M, N) -> (..., M, N) with all singular values near 1, by Newton-Schulz iteration; bf16 on CUDA."""
+    """(..., M, N) -> (..., M, N) with all singular values near 1, by Newton-Schulz iteration."""
     is_wide = matrices.shape[-2] <= matrices.shape[-1]
     wide = matrices if is_wide else matrices.mT
     x = wide / (torch.linalg.matrix_norm(wide, keepdim=True) + 1e-7)
-    x = x.bfloat16() if x.is_cuda else x
     for _ in range(_NUM_ITERATIONS):
         gram = x @ x.mT
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return (x if is_wide else x.mT).to(matrices.dtype)
+    return x if is_wide else x.mT

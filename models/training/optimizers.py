@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from qdts.models.training.config import LoopConfig
+from qdts.models.training.device import uses_bf16
 from qdts.models.training.muon import Muon
 
 Rated = tuple[torch.optim.Optimizer, float]
@@ -12,16 +13,16 @@ Rated = tuple[torch.optim.Optimizer, float]
 def make_optimizers(net: nn.Module, config: LoopConfig) -> list[Rated]:
     """Optimisers with their peak rates: Muon for hidden matrices if asked for, AdamW for the rest.
 
-    Parameters that need no gradient belong to none.
+    Parameters that need no gradient belong to none. The net is on the run's device already.
     """
     hidden, rest = split_parameters(net)
     optimizers: list[Rated] = []
     if hidden and config.optimizer == "adamw":
         optimizers.append((_adamw(hidden, config.weight_decay), config.learning_rate))
     elif hidden:
-        optimizers.append(
-            (Muon(hidden, lr=config.learning_rate, weight_decay=config.weight_decay), config.learning_rate)
-        )
+        bf16 = uses_bf16(config.precision, hidden[0].device)
+        muon = Muon(hidden, lr=config.learning_rate, weight_decay=config.weight_decay, bf16=bf16)
+        optimizers.append((muon, config.learning_rate))
     if rest:
         optimizers.append((_adamw(rest, 0.0), config.embedding_rate))
     return optimizers

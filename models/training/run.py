@@ -13,7 +13,7 @@ from qdts.models.nets.config import T5Config
 from qdts.models.nets.t5 import T5
 from qdts.models.settings import copy_settings
 from qdts.models.tokenizer import SPECIAL_TOKENS, Tokenizer
-from qdts.models.training.config import FitConfig, LoopConfig, NetShape
+from qdts.models.training.config import FitConfig, LoopConfig, NetShape, RunConfig
 from qdts.models.training.fit import FitTask
 from qdts.models.training.loop import METRICS, Trainer
 from qdts.models.training.plot import plot_metrics
@@ -25,9 +25,14 @@ _COMPANIONS = ("tokenizer.json", "lexicon.safetensors")
 
 def run_fit(config: FitConfig) -> None:
     """Supervised training, of whatever examples the config names."""
+    run_task(config, FitTask(config.task))
+
+
+def run_task(config: RunConfig, task: Task) -> bool:
+    """Train the net the config names on `task`; returns as `train` does."""
     torch.manual_seed(config.loop.seed)  # pyright: ignore[reportUnknownMemberType]
     net = initial_net(config.model, config.start_from, config.shape, config.dropout)
-    train(net, FitTask(config.task), config.loop, config.model)
+    return train(net, task, config.loop, config.model)
 
 
 def train(net: T5, task: Task, loop: LoopConfig, companions: Path) -> bool:

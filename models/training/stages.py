@@ -2,10 +2,12 @@
 
 tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
+shards     tokenizer, raw prose      -> token shards
+pretrain   shards                    -> a checkpoint, a model directory, a loss curve
 prepare    rows or raw prose         -> a data set of examples
-fit        data sets                 -> a checkpoint, a model directory, a loss curve
-distil     the same on a teacher's examples
-sft        the same on people's
+fit        data sets                 -> the same
+distil     as fit, on a teacher's examples
+sft        as fit, on people's
 dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
 release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
 """
@@ -27,7 +29,9 @@ from qdts.models.training.corpus import sample_documents
 from qdts.models.training.dpo_run import DpoConfig, run_dpo
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.prepare import PrepareConfig, prepare
+from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
+from qdts.models.training.shards import ShardsConfig, run_shards
 from qdts.models.training.tokenizer import train_tokenizer
 
 # What of a trained model directory is released, beside the graphs.
@@ -78,7 +82,7 @@ class Stage:
     """How a stage is configured and run."""
 
     config: type
-    run: Callable[[Any], None]
+    run: Callable[[Any], object]
 
 
 def run_tokenizer(config: TokenizerConfig) -> None:
@@ -117,6 +121,8 @@ def run_release(config: ReleaseConfig) -> None:
 STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
+    "shards": Stage(ShardsConfig, run_shards),
+    "pretrain": Stage(PretrainConfig, run_pretrain),
     "prepare": Stage(PrepareConfig, run_prepare),
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),

@@ -76,3 +76,13 @@ def test_matrices_of_one_shape_are_done_together_and_each_on_its_own() -> None:
             optimizer.step()
     for one, other in zip(together, alone, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_bf16_is_near_enough_and_parameters_keep_their_type() -> None:
+    torch.manual_seed(0)
+    exact, rough = (torch.nn.Parameter(torch.zeros(16, 32)) for _ in range(2))
+    exact.grad = rough.grad = torch.randn(16, 32)
+    Muon([exact], lr=1.0).step()
+    Muon([rough], lr=1.0, bf16=True).step()
+    assert rough.dtype == torch.float32 and not torch.equal(exact, rough)
+    assert torch.allclose(exact, rough, atol=0.05)
