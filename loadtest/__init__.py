@@ -2,6 +2,8 @@
 
 report.py          the conventions every measurement keeps: --quick, --json, machine facts, results/*.json
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
+bench_formats.py   quality, size and time of each number format of one model
 bench_load.py      health, the ends of calls, and memory while many requests run
+bench_ablation.py  which shape, objective and aids, at small scale: ablation/
 results/           the last full run of each script, as JSON
 """

@@ -6,7 +6,7 @@ Knows nothing of torch or ONNX. A directory is accepted whole or refused with th
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,6 +40,8 @@ class Manifest:
     training_data: Sequence[Any] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
     architecture: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    # Per quantised precision what its weights and activations are, and which CPUs it needs.
+    quantization: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def digest(self) -> str:
@@ -58,6 +60,7 @@ class Description:
     training_data: Sequence[Any] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
     architecture: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    quantization: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def verify(directory: Path) -> Manifest:
@@ -93,7 +96,15 @@ def write(directory: Path, description: Description) -> Manifest:
         files[name] = FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
     created = datetime.now(UTC).date().isoformat()
     about = {key: getattr(description, key) for key in description.__dataclass_fields__}
-    manifest = Manifest(created=created, files=files, **about)
+    return _save(directory, Manifest(created=created, files=files, **about))
+
+
+def write_metrics(directory: Path, metrics: Mapping[str, Any]) -> Manifest:
+    """Put other metrics into the manifest that is there; its files are neither read nor hashed again."""
+    return _save(directory, replace(read(directory), metrics=metrics))
+
+
+def _save(directory: Path, manifest: Manifest) -> Manifest:
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return manifest

@@ -49,6 +49,7 @@ class PromptConfig:
     max_query_tokens: int = 48
     max_title_tokens: int = 24
     max_sentence_tokens: int = 160
+    # Best-ranked sentences named in the decoder's prefix; 0: none.
     num_hints: int = 3
     # A longer document is read up to here; `coverage` in the reply says so.
     max_scanned_chars: int = 400_000
@@ -58,6 +59,8 @@ class PromptConfig:
     def __post_init__(self) -> None:
         if self.max_input_tokens < self.max_query_tokens + self.max_title_tokens + 64:
             raise ValueError(f"max_input_tokens must leave 64 for the document, is {self.max_input_tokens}")
+        if not 0 <= self.num_hints <= NUM_MARKERS:
+            raise ValueError(f"num_hints must lie in [0, {NUM_MARKERS}], is {self.num_hints}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

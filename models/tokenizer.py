@@ -15,13 +15,16 @@ import tokenizers.processors
 from qdts.errors import WeightsCorrupt
 from qdts.models.runtimes.base import Ids
 
-PAD, END, UNKNOWN, QUERY, TITLE, DOCUMENT, HINT = range(7)
+PAD, END, UNKNOWN, QUERY, TITLE, DOCUMENT, HINT, NONE = range(8)
 FIRST_MARKER = 8
 NUM_MARKERS = 64
 SPECIAL_TOKENS = (
-    *("<pad>", "</s>", "<unk>", "<q>", "<t>", "<doc>", "<hint>", "<reserved>"),
+    *("<pad>", "</s>", "<unk>", "<q>", "<t>", "<doc>", "<hint>", "<none>"),
     *(f"<s{i}>" for i in range(NUM_MARKERS)),
 )
+
+# NONE says that a document does not answer its query. The first tokenizers called that id <reserved>.
+_OLD_NAMES = {NONE: "<reserved>"}
 
 
 def marker(index: int) -> int:
@@ -49,7 +52,7 @@ class Tokenizer:
         # Places leave out the space a token carries before its word.
         backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True)
         for index, token in enumerate(SPECIAL_TOKENS):
-            if backend.token_to_id(token) != index:
+            if index not in (backend.token_to_id(token), backend.token_to_id(_OLD_NAMES.get(index, token))):
                 raise WeightsCorrupt(f"tokenizer: {token} must have id {index}, has {backend.token_to_id(token)}")
 
     @classmethod
@@ -61,6 +64,10 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Ids run from 0 to vocab_size - 1."""
         return self._backend.get_vocab_size()
+
+    def begins_word(self, index: int) -> bool:
+        """Does this id carry the space before a word? Byte-level BPE writes it as Ġ."""
+        return str(self._backend.id_to_token(index)).startswith("Ġ")
 
     def encode(self, text: str) -> Ids:
         """Ids (T,) of `text`; special tokens written out in it are plain text."""

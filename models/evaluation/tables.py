@@ -44,7 +44,7 @@ def report_tables(report: Report) -> list[Table]:
 
 def to_text(report: Report) -> str:
     """The tables with aligned columns, for a terminal."""
-    return "\n\n".join([_text(table) for table in report_tables(report)] + list(report.notes))
+    return "\n\n".join([to_lines(table) for table in report_tables(report)] + list(report.notes))
 
 
 def to_markdown(report: Report) -> str:
@@ -109,7 +109,8 @@ def _scaled(name: str, value: float) -> float:
     return value if name == metrics.WORDS else 100 * value
 
 
-def _text(table: Table) -> str:
+def to_lines(table: Table) -> str:
+    """One table with aligned columns under its title."""
     rows = (table.header, *table.rows)
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [_aligned(row, widths) for row in rows]

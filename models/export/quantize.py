@@ -1,119 +1,109 @@
-"""fp32 graphs -> int8: weights per output channel, activations per token.
+"""The stage `quantize`: fp32 graphs -> int8 graphs for CPUs, with clips chosen on real prompts, and quantize.json."""
 
-A token's scale depends on that token alone and integer sums are exact, so a result never depends on the rest
-of the batch or on how many tokens a step verifies: drafting stays lossless at int8. ONNX Runtime's own
-dynamic quantisation takes one scale per tensor: 3 % less time and a third more error on a random network.
-
-    q = round(127 x / m) + 128, m = max|x| of a token;    y = (q - 128) w * w_scale / 127 * m
-
-Weights have 7 bits: AVX2 without VNNI adds pairs of uint8 x int8 products in 16 bits, and 2 x 255 x 63 fits.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
-from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
+from qdts.errors import WeightsMissing
+from qdts.models.evaluation.rows import EvalRow
+from qdts.models.evaluation.samples import SAMPLE_V1, load_row_file
+from qdts.models.export.calibration import Calibration, calibrate
+from qdts.models.export.clips import QuantizedWeight, quantize_weight
+from qdts.models.export.config import CalibrationConfig, QuantizeConfig
+from qdts.models.export.int8 import quantize_table, write_int8_graph
+from qdts.models.export.layers import Graph, Layer, matching, read_graph
+from qdts.models.export.sqnr import LayerReport, QuantizeReport, count_clips, sqnr_db
+from qdts.models.export.to_onnx import GRAPHS
+from qdts.models.runtimes.cpu import NEEDS
+from qdts.models.runtimes.embedding import EMBEDDING
+from qdts.models.runtimes.quantization import QUANTIZATION
 
-_DOMAIN = "com.microsoft"  # of MatMulIntegerToFloat
-_WEIGHT_LIMIT = 63
-_TABLE_LIMIT = 127  # the embedding table is multiplied in float32: nothing to saturate
-_onnx = cast(Any, onnx)
-_helper = cast(Any, helper)
-_numpy_helper = cast(Any, numpy_helper)
-
-
-def quantize_graph(source: Path, target: Path) -> None:
-    """Replace every MatMul by a constant weight; what multiplies two activations stays float32."""
-    model = _onnx.load(str(source))
-    _Rewriter(model.graph).run()
-    model.opset_import.append(_helper.make_opsetid(_DOMAIN, 1))
-    _onnx.save(model, str(target))
+Weights = dict[str, QuantizedWeight]
 
 
-def quantize_table(source: Path, target: Path) -> None:
-    """embedding.safetensors: int8 rows, a scale per row."""
-    tensors = load_file(source)
-    out: dict[str, npt.NDArray[Any]] = {}
-    for name in tensors:
-        if not name.endswith(".scale"):
-            out[name], out[f"{name}.scale"] = quantize(tensors[name], axis=1, limit=_TABLE_LIMIT)
-    save_file(out, target)
+def quantize(config: QuantizeConfig) -> QuantizeReport:
+    """Calibrate, choose, write `model`/onnx/int8; returns what quantize.json says."""
+    source = config.model / "onnx" / "fp32"
+    graphs = read_graphs(source)
+    calibration = run_calibration(config.model, config.calibration) if config.clip == "mse" else None
+    return write_int8(graphs, source, config.model / "onnx" / "int8", config, calibration)
 
 
-def quantize(
-    values: npt.NDArray[np.float32], *, axis: int, limit: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Symmetric int8 in [-limit, limit] and the scales that undo it, one for each slice along `axis`."""
-    largest = np.abs(values).max(axis=axis, keepdims=True)
-    scale = np.where(largest > 0, largest / limit, 1).astype(np.float32)
-    return np.rint(values / scale).astype(np.int8), scale.squeeze(axis)
+def read_graphs(source: Path) -> dict[str, Graph]:
+    """The fp32 graphs of a directory by file name; WeightsMissing says which stage makes them."""
+    for name in (*GRAPHS, EMBEDDING):
+        if not (source / name).is_file():
+            raise WeightsMissing(f"{source / name} is not there: run the stage export first")
+    return {name: read_graph(source / name) for name in GRAPHS}
 
 
-class _Rewriter:
-    """One pass over a graph's nodes, in their topological order."""
+def run_calibration(model: Path, config: CalibrationConfig) -> Calibration:
+    """Watch `model`'s fp32 graphs on the rows the config names."""
+    return calibrate(model, calibration_rows(config), num_threads=config.num_threads)
 
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
-        self._weights = {tensor.name: tensor for tensor in graph.initializer}
-        self._nodes: list[Any] = []
-        self._quantized: set[str] = set()
 
-    def run(self) -> None:
-        """Rewrite the graph in place."""
-        self._add_constant("qdts.last", np.array([-1], np.int64))
-        self._add_constant("qdts.least", np.float32(1e-12))
-        self._add_constant("qdts.scale", np.float32(1 / 127))
-        self._add_constant("qdts.zero", np.uint8(128))
-        for node in self._graph.node:
-            if node.op_type == "MatMul" and node.input[1] in self._weights:
-                self._replace(node)
-            else:
-                self._nodes.append(node)
-        self._write_back()
+def calibration_rows(config: CalibrationConfig) -> list[EvalRow]:
+    """`num_rows` rows spread over the file, so that each of its sets is there."""
+    rows = load_row_file(config.rows or SAMPLE_V1)
+    count = min(config.num_rows, len(rows))
+    return [rows[index * len(rows) // count] for index in range(count)]
 
-    def _replace(self, node: Any) -> None:
-        x, weight, out = node.input[0], node.input[1], node.output[0]
-        self._quantize_activation(x)
-        self._add_weight(weight)
-        inputs = [f"{x}.uint8", f"{weight}.int8", "qdts.scale", f"{weight}.scale", "qdts.zero"]
-        self._emit("MatMulIntegerToFloat", inputs, f"{out}.unscaled", domain=_DOMAIN)
-        self._emit("Mul", [f"{out}.unscaled", f"{x}.max"], out)
 
-    def _quantize_activation(self, x: str) -> None:
-        if x in self._quantized:  # q, k and v share theirs
-            return
-        self._quantized.add(x)
-        self._emit("Abs", [x], f"{x}.abs")
-        self._emit("ReduceMax", [f"{x}.abs", "qdts.last"], f"{x}.peak", keepdims=1)
-        self._emit("Max", [f"{x}.peak", "qdts.least"], f"{x}.max")
-        self._emit("Div", [x, f"{x}.max"], f"{x}.unit")
-        self._emit("QuantizeLinear", [f"{x}.unit", "qdts.scale", "qdts.zero"], f"{x}.uint8")
+def write_int8(
+    graphs: Mapping[str, Graph],
+    source: Path,
+    target: Path,
+    config: QuantizeConfig,
+    calibration: Calibration | None,
+) -> QuantizeReport:
+    """Write graphs, table and quantize.json to `target`; without a calibration nothing is clipped or measured."""
+    kept = matching([*chain(*(graph.layers for graph in graphs.values()))], config.keep_fp32)
+    target.mkdir(parents=True, exist_ok=True)
+    layers: list[LayerReport] = []
+    for name, graph in graphs.items():
+        weights = _choose(graph, kept, config, calibration)
+        write_int8_graph(graph, weights, target / name)
+        layers += [_report(layer, graph, weights, config, calibration) for layer in graph.layers]
+    quantize_table(source / EMBEDDING, target / EMBEDDING)
+    report = QuantizeReport(
+        weight_bits=config.weight_bits,
+        clip=config.clip if calibration else "max",
+        needs=NEEDS[config.weight_bits],
+        calibrated_on=(config.calibration.rows or SAMPLE_V1).name if calibration else "",
+        num_prompts=calibration.num_prompts if calibration else 0,
+        layers=tuple(layers),
+    )
+    report.save(target / QUANTIZATION)
+    return report
 
-    def _add_weight(self, name: str) -> None:
-        tensor = self._weights[name]
-        if tensor is not None:
-            values, scale = quantize(_numpy_helper.to_array(tensor), axis=0, limit=_WEIGHT_LIMIT)
-            self._add_constant(f"{name}.int8", values)
-            self._add_constant(f"{name}.scale", scale)
-            self._weights[name] = None
 
-    def _add_constant(self, name: str, value: Any) -> None:
-        self._graph.initializer.append(_numpy_helper.from_array(np.asarray(value), name))
+def _choose(graph: Graph, kept: frozenset[str], config: QuantizeConfig, calibration: Calibration | None) -> Weights:
+    """Integers for every weight, but for those that a kept layer reads."""
+    wide = {layer.weight for layer in graph.layers if layer.name in kept}
+    chosen: Weights = {}
+    for layer in graph.layers:
+        if layer.weight not in wide and layer.weight not in chosen:
+            gram = calibration.of(layer).gram if calibration else None
+            weight = graph.weights[layer.weight]
+            chosen[layer.weight] = quantize_weight(weight, bits=config.weight_bits, gram=gram, grid=config.grid)
+    return chosen
 
-    def _emit(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-        name = f"{kind}:{output}"
-        self._nodes.append(_helper.make_node(kind, list(inputs), [output], name=name, **attributes))
 
-    def _write_back(self) -> None:
-        """The new nodes, without the float weights they replaced."""
-        used = {name for node in self._nodes for name in node.input}
-        kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
-        del self._graph.node[:]
-        self._graph.node.extend(self._nodes)
-        del self._graph.initializer[:]
-        self._graph.initializer.extend(kept)
+def _report(
+    layer: Layer, graph: Graph, weights: Weights, config: QuantizeConfig, calibration: Calibration | None
+) -> LayerReport:
+    weight = graph.weights[layer.weight]
+    shape = (weight.shape[0], weight.shape[1])
+    if layer.weight not in weights:
+        return LayerReport(name=layer.name, shape=shape, is_kept=True, clips={})
+    chosen = weights[layer.weight]
+    if calibration is None:
+        return LayerReport(name=layer.name, shape=shape, clips=count_clips(chosen))
+    rows = calibration.of(layer).rows
+    return LayerReport(
+        name=layer.name,
+        shape=shape,
+        sqnr_db=sqnr_db(rows, weight, chosen),
+        unclipped_db=sqnr_db(rows, weight, quantize_weight(weight, bits=config.weight_bits)),
+        clips=count_clips(chosen),
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-_ACTIVATIONS = ("gated-gelu", "relu")
+_ACTIVATIONS = ("gated-gelu", "gelu", "relu")
 _POSITIVE = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
 # What transformers needs beside the shape; the ids are T5's own.
 _HF_FIELDS: dict[str, Any] = {
@@ -19,7 +19,7 @@ _HF_FIELDS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class T5Config:
-    """T5 v1.0 (`relu`) or v1.1 (`gated-gelu`). `num_features` > 0 adds the interaction features (ours)."""
+    """T5 v1.0 (`relu`, or BERT's `gelu`) or v1.1 (`gated-gelu`). `num_features` > 0 adds the interaction features (ours)."""
 
     vocab_size: int
     d_model: int
@@ -32,7 +32,7 @@ class T5Config:
     relative_attention_max_distance: int = 128
     layer_norm_epsilon: float = 1e-6
     tie_word_embeddings: bool = True
-    feed_forward_proj: Literal["gated-gelu", "relu"] = "gated-gelu"
+    feed_forward_proj: Literal["gated-gelu", "gelu", "relu"] = "gated-gelu"
     dropout_rate: float = 0.1  # in training only
     num_features: int = 0
 

@@ -60,20 +60,21 @@ class GatedFeedForward(nn.Module):
         return self.wo(self.dropout(F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x)))
 
 
-class ReluFeedForward(nn.Module):
-    """v1.0: wo(relu(wi x))."""
+class PlainFeedForward(nn.Module):
+    """v1.0: wo(relu(wi x)), or wo(gelu(wi x)) with the exact gelu, as transformers reads `feed_forward_proj`."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout_rate)
+        self.activation = F.gelu if config.feed_forward_proj == "gelu" else F.relu
         for layer in (self.wi, self.wo):
             nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)"""
-        return self.wo(self.dropout(F.relu(self.wi(x))))
+        return self.wo(self.dropout(self.activation(self.wi(x))))
 
 
 def relative_buckets(config: T5Config, *, bidirectional: bool) -> Tensor:
@@ -141,7 +142,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, memory: KeyValue, bias: Tensor) -> Tensor:
         """(B, T, C) attends to S slots; bias broadcasts to (B, H, T, S) -> (B, T, C)"""
         # No dropout on the weights: it would cost the fused kernel.
-        out = F.scaled_dot_product_attention(self.split(self.q(x)), *memory, attn_mask=bias, scale=1.0)
+        query = self.split(self.q(x))
+        out = F.scaled_dot_product_attention(query, *memory, attn_mask=bias.to(query.dtype), scale=1.0)
         return self.o(out.transpose(1, 2).flatten(2))
 
 

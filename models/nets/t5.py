@@ -18,7 +18,7 @@ from qdts.models.nets.layers import (
     GatedFeedForward,
     KeyValue,
     RelativePositionBias,
-    ReluFeedForward,
+    PlainFeedForward,
     RMSNorm,
     mask_bias,
 )
@@ -61,7 +61,7 @@ class FeedForwardLayer(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         gated = config.feed_forward_proj == "gated-gelu"
-        self.DenseReluDense = GatedFeedForward(config) if gated else ReluFeedForward(config)
+        self.DenseReluDense = GatedFeedForward(config) if gated else PlainFeedForward(config)
         self.layer_norm = RMSNorm(config)
         self.dropout = nn.Dropout(config.dropout_rate)
 
@@ -189,7 +189,7 @@ class T5(nn.Module):
         self.decoder = Decoder(config)
         nn.init.normal_(self.shared.weight, std=1.0)
         if config.num_features:
-            self.interaction = Interaction(config)
+            self.interaction = Interaction(config.num_features, config.d_model)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
             nn.init.normal_(self.lm_head.weight, std=config.d_model**-0.5)

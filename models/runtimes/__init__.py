@@ -3,9 +3,11 @@
 base.py          the protocol: Runtime, Batch, States
 config.py        RuntimeConfig
 eager.py         torch, the oracle
+decoder_only.py  the decoder-only baseline, for comparison
 onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
 batching.py      padding and the greedy choice, shared
 environment.py   is the installed ONNX Runtime intact?
+cpu.py           does this CPU sum 8-bit products exactly?; quantization.py: what int8 graphs need of it
 """
 
 import importlib

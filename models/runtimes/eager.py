@@ -91,7 +91,7 @@ class EagerRuntime:
         lengths = self._tensor(held.lengths)
         hidden, new = self._net.step(self._tensor(tokens), lengths, held.mask, held.document, held.past)
         grown = held.lengths + counts
-        held.past = [self._write(*layer, held.lengths, grown) for layer in zip(held.past, new, strict=True)]
+        held.past = [grow(*layer, held.lengths, grown) for layer in zip(held.past, new, strict=True)]
         held.lengths = grown
         return choose(self._head, hidden.cpu().numpy(), counts, allowed)
 
@@ -106,16 +106,18 @@ class EagerRuntime:
         extra = None if features is None else self._tensor(features)
         return self._net.interact(hidden, extra).cpu().numpy()
 
-    def _write(self, past: KeyValue, new: KeyValue, lengths: Ids, grown: Ids) -> KeyValue:
-        """Copy each row's new slots behind its old ones; rows differ in both."""
-        return KeyValue(*(self._write_one(*pair, lengths, grown) for pair in zip(past, new, strict=True)))
-
-    def _write_one(self, past: Tensor, new: Tensor, lengths: Ids, grown: Ids) -> Tensor:
-        out = past.new_zeros(past.shape[0], past.shape[1], int(grown.max()), past.shape[3])
-        for row, (start, end) in enumerate(zip(lengths, grown, strict=True)):
-            out[row, :, :start] = past[row, :, :start]
-            out[row, :, start:end] = new[row, :, : end - start]
-        return out
-
     def _tensor(self, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
         return torch.tensor(array, device=self._device)  # a copy: the array may be read-only
+
+
+def grow(past: KeyValue, new: KeyValue, lengths: Ids, grown: Ids) -> KeyValue:
+    """A cache whose rows are `grown` (B,) long: each row's new slots behind its old ones; rows differ in both."""
+    return KeyValue(*(_grow_one(*pair, lengths, grown) for pair in zip(past, new, strict=True)))
+
+
+def _grow_one(past: Tensor, new: Tensor, lengths: Ids, grown: Ids) -> Tensor:
+    out = past.new_zeros(past.shape[0], past.shape[1], int(grown.max()), past.shape[3])
+    for row, (start, end) in enumerate(zip(lengths, grown, strict=True)):
+        out[row, :, :start] = past[row, :, :start]
+        out[row, :, start:end] = new[row, :, : end - start]
+    return out

@@ -5,7 +5,7 @@ so what a document's states are never depends on its neighbours, at any precisio
 Shapes: B batch · S document tokens · P cached slots · T tokens of a step · H heads · D head dim · C hidden.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
@@ -17,6 +17,7 @@ from qdts.models.runtimes.batching import Mask, choose, length_mask, pad_floats
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.embedding import Embedding
 from qdts.models.runtimes.environment import check_onnxruntime
+from qdts.models.runtimes.quantization import check_weight_bits
 from qdts.models.runtimes.slots import SlotCache
 
 check_onnxruntime()  # before the import below meets a broken installation
@@ -63,20 +64,24 @@ class OnnxBatch:
 class OnnxRuntime:
     """See `runtimes.base.Runtime`."""
 
-    def __init__(self, graphs: Path, config: RuntimeConfig) -> None:
+    def __init__(
+        self, graphs: Path, config: RuntimeConfig, open_graph: Callable[[Path, RuntimeConfig], Graph] = Graph
+    ) -> None:
         self._config = config
         self._embedding = Embedding.load(graphs)
-        self._encoder = Graph(graphs / "encoder.onnx", config)
-        self._start = Graph(graphs / "start.onnx", config)
-        self._step = Graph(graphs / "step.onnx", config)
+        self._encoder = open_graph(graphs / "encoder.onnx", config)
+        self._start = open_graph(graphs / "start.onnx", config)
+        self._step = open_graph(graphs / "step.onnx", config)
         # step: embedded, lengths, mask, then the document's arrays, then the cache's.
         self._num_arrays = (len(self._step.names) - 3) // 2
         _, self._num_heads, _, self._head_dim = cast(list[int], self._step.shape(self._step.names[-1]))
 
     @classmethod
     def load(cls, directory: Path, config: RuntimeConfig) -> Self:
-        """The graphs of a model directory at the precision asked for."""
-        return cls(directory / "onnx" / config.precision, config)
+        """The graphs of a model directory at the precision asked for; Unsupported where this CPU runs them wrong."""
+        graphs = directory / "onnx" / config.precision
+        check_weight_bits(graphs, config.providers)
+        return cls(graphs, config)
 
     @property
     def info(self) -> RuntimeInfo:

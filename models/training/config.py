@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from qdts.models.interaction import NUM_FEATURES
+
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -42,6 +44,12 @@ class NetShape:
     num_layers: int = 4
     num_decoder_layers: int = 2
     num_heads: int = 4
+    # Interaction features added to the encoder's output: all of them, or 0 for a plain T5.
+    num_features: int = NUM_FEATURES
+
+    def __post_init__(self) -> None:
+        if self.num_features not in (0, NUM_FEATURES):
+            raise ValueError(f"num_features must be 0 or {NUM_FEATURES}, is {self.num_features}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from qdts.models.decoding.copying import CopySentence
 from qdts.models.document import Document, Span
 from qdts.models.prompt import Prompt, PromptBuilder
 from qdts.models.text.words import content_stems
-from qdts.models.tokenizer import END, HINT
+from qdts.models.tokenizer import END, HINT, NONE
 
 # A sentence counts as part of the reference if this share of it is.
 _MIN_SHARE = 0.15
@@ -43,9 +43,23 @@ def make_example(builder: PromptBuilder, query: str, document: Document, referen
     """The example for one row; None where the document does not hold the reference."""
     prompt = builder.build(query, document, max_words=64)
     sentences = copy_sentences(prompt.sentences, prompt.text)
-    target = _extractive_target(prompt, sentences, reference) or _overlap_target(prompt, sentences, reference)
-    if target is None or len(target) > 160:
-        return None
+    span = find_span(prompt.text, reference)
+    if span is not None:
+        target = _extractive_target(prompt, sentences, span)
+    else:
+        target = _overlap_target(prompt, sentences, reference)
+    return None if target is None or len(target) > 160 else _example(prompt, target)
+
+
+def make_unanswered(builder: PromptBuilder, query: str, document: Document) -> Example:
+    """The example for a document that does not answer the query: its target is NONE.
+
+    The copy constraint does not allow NONE, so a summary never says it; training may still learn to.
+    """
+    return _example(builder.build(query, document, max_words=64), [NONE, END])
+
+
+def _example(prompt: Prompt, target: Sequence[int]) -> Example:
     return Example(
         encoder_ids=prompt.encoder_ids.astype(np.uint16),
         features=prompt.features.astype(np.float16),
@@ -74,10 +88,8 @@ def _squeeze(text: str) -> tuple[str, list[int]]:
     return "".join(text[i] for i in places), places
 
 
-def _extractive_target(prompt: Prompt, sentences: Sequence[CopySentence], reference: str) -> list[int] | None:
-    span = find_span(prompt.text, reference)
-    if span is None:
-        return None
+def _extractive_target(prompt: Prompt, sentences: Sequence[CopySentence], span: Span) -> list[int] | None:
+    """The pieces around the span; None where the prompt leaves it out."""
     target: list[int] = []
     for source, sentence in zip(prompt.sentences, sentences, strict=True):
         overlap = min(span.end, source.span.end) - max(span.start, source.span.start)

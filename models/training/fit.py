@@ -59,12 +59,13 @@ def weighted_loss(net: T5, batch: TrainBatch) -> Outcome:
     return Outcome(
         loss=(losses * weights).sum() / weights.sum().clamp(min=1e-6),
         num_tokens=int(batch.mask.sum()),
-        report=_report(logits.detach(), labels, losses.detach()),
+        report=token_report(logits.detach(), labels, losses.detach()),
         flops=_flops(net, batch, len(wanted)),
     )
 
 
-def _report(logits: Tensor, labels: Tensor, losses: Tensor) -> dict[str, float | Tensor]:
+def token_report(logits: Tensor, labels: Tensor, losses: Tensor) -> dict[str, float | Tensor]:
+    """How often markers and copied tokens are right, and their losses, from logits (N, V), labels and losses (N,)."""
     is_marker = (labels >= FIRST_MARKER) & (labels < FIRST_MARKER + NUM_MARKERS)
     right = (logits.argmax(-1) == labels).float()
     return {

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from qdts.models.checkpoint import load, save
-from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.t5 import T5
 from qdts.models.settings import copy_settings
@@ -82,7 +81,7 @@ def fresh_net(model: Path, shape: NetShape, dropout: float = 0.0) -> T5:
             num_layers=shape.num_layers,
             num_decoder_layers=shape.num_decoder_layers,
             num_heads=shape.num_heads,
-            num_features=NUM_FEATURES,
+            num_features=shape.num_features,
             dropout_rate=dropout,
         )
     )

@@ -6,7 +6,6 @@ devices. Shapes: B windows · W tokens of one · S encoder tokens · T decoder t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Protocol, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.base import Ids
 from qdts.models.training.shards import TokenShards
 from qdts.models.training.task import Outcome
+from qdts.models.training.windows import WindowStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +43,11 @@ class Objective(Protocol):
 
 
 class SequenceTask:
-    """One objective over shards. An epoch is every window once, in a random order, cut at a random offset.
-
-    What does not fill a batch at an epoch's end is left out.
-    """
+    """One objective over shards."""
 
     def __init__(self, shards: TokenShards, objective: Objective, *, rows_per_batch: int, seed: int) -> None:
         self._shards, self._objective = shards, objective
-        self._rows, self._seed = rows_per_batch, seed
-        # The offset may cost each shard a window.
-        if len(shards.window_starts(objective.window, objective.window - 1)) < rows_per_batch:
-            raise ValueError(
-                f"rows_per_batch must be at most the windows of {objective.window} tokens in "
-                f"{shards.num_tokens}, is {rows_per_batch}"
-            )
+        self._stream = WindowStream(shards, window=objective.window, rows_per_batch=rows_per_batch, seed=seed)
 
     def batches(self) -> Iterator[SequenceBatch]:
         """A function of shards, objective and seed alone."""
@@ -64,19 +55,11 @@ class SequenceTask:
 
     def batches_from(self, step: int) -> Iterator[SequenceBatch]:
         """The stream without its first `step` batches: they are counted, not read."""
-        number = 0
-        for epoch in count():
-            starts = self._epoch(epoch)
-            for first in range(0, len(starts) - self._rows + 1, self._rows):
-                if number >= step:
-                    windows = self._shards.read(starts[first : first + self._rows], self._objective.window)
-                    yield self._objective.make(windows, np.random.default_rng((self._seed, 1, number)))
-                number += 1
-
-    def _epoch(self, epoch: int) -> Ids:
-        rng = np.random.default_rng((self._seed, 0, epoch))
-        offset = int(rng.integers(0, self._objective.window))
-        return rng.permutation(self._shards.window_starts(self._objective.window, offset))
+        window = self._objective.window
+        return (
+            self._objective.make(self._shards.read(starts, window), rng)
+            for starts, rng in self._stream.windows_from(step)
+        )
 
     def loss(self, net: nn.Module, batch: SequenceBatch) -> Outcome:
         """`net` is a T5; the mean over all labels."""

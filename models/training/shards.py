@@ -25,7 +25,7 @@ from qdts.models.text.sentences import split_sentences
 from qdts.models.tokenizer import END, Tokenizer
 from qdts.models.training.array_file import ArrayFile
 from qdts.models.training.config import check_at_least, check_shares
-from qdts.models.training.corpus import sample_documents
+from qdts.models.training.data.corpus import sample_documents
 
 _SUMMARY = "shards.json"
 _MAX_VOCABULARY = 1 << 16

@@ -3,39 +3,45 @@
 tokenizer  raw prose                 -> tokenizer.json
 lexicon    tokenizer, raw prose      -> lexicon.safetensors, embeddings.safetensors
 shards     tokenizer, raw prose      -> token shards
+fold       all-MiniLM-L6-v2          -> a model directory whose encoder starts as that one
+features   shards                    -> the same, its encoder's states nearer to that one's
 pretrain   shards                    -> a checkpoint, a model directory, a loss curve
+teach      rows                      -> the same with a teacher's summaries
 prepare    rows or raw prose         -> a data set of examples
 fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
 sft        as fit, on people's
 dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
-release    a model directory         -> the same with ONNX graphs and a manifest: what `qdts serve` loads
+export     a model directory         -> onnx/fp32 in it
+quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
+explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
+release    a model directory         -> the same with its graphs and a manifest: what `qdts serve` loads
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdts.models.export.release import export
-from qdts.models.lexicon import Lexicon
-from qdts.models.manifest import Description, write
-from qdts.models.prompt import PromptBuilder, PromptConfig
-from qdts.models.settings import copy_settings
+from qdts.models.export.config import ExplicitConfig, ExportConfig, QuantizeConfig, ReleaseConfig
+from qdts.models.export.explicit import write_explicit
+from qdts.models.export.quantize import quantize
+from qdts.models.export.release import export_fp32, release
+from qdts.models.export.sqnr import to_text
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import FitConfig
-from qdts.models.training.corpus import sample_documents
+from qdts.models.training.data.config import PrepareConfig
+from qdts.models.training.data.corpus import sample_documents
+from qdts.models.training.data.prepare import prepare
 from qdts.models.training.dpo_run import DpoConfig, run_dpo
+from qdts.models.training.feature_stage import FeatureConfig, run_features
+from qdts.models.training.fold_stage import FoldConfig, run_fold
 from qdts.models.training.lexicon import build_lexicon
-from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
 from qdts.models.training.run import run_fit
 from qdts.models.training.shards import ShardsConfig, run_shards
+from qdts.models.training.teach import TeachConfig, run_teach
 from qdts.models.training.tokenizer import train_tokenizer
-
-# What of a trained model directory is released, beside the graphs.
-_RELEASED = ("config.json", "model.safetensors", "tokenizer.json", "lexicon.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +70,6 @@ class LexiconConfig:
     seed: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseConfig:
-    """Copies `model` to `out` with ONNX graphs and a manifest; `out` keeps what prose (.md) it has."""
-
-    model: Path
-    out: Path
-    name: str
-    version: str
-    licence: str = "Apache-2.0"
-    precisions: tuple[str, ...] = ("int8",)
-    training_data: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Stage:
     """How a stage is configured and run."""
@@ -99,34 +92,38 @@ def run_lexicon(config: LexiconConfig) -> None:
 
 
 def run_prepare(config: PrepareConfig) -> None:
-    """Write a data set."""
-    tokenizer = Tokenizer.load(config.model / "tokenizer.json")
-    lexicon = Lexicon.load(config.model / "lexicon.safetensors")
-    prepare(config, PromptBuilder(tokenizer, lexicon, PromptConfig()))
+    """Write a data set and say what it holds."""
+    tally = prepare(config)
+    print(f"{config.out}: {tally.written.total()} examples of {tally.num_read.total()} rows and pages read")
+    for reason, count in tally.report()["dropped"].items():
+        print(f"{count:9d}  {reason}")
+
+
+def run_quantize(config: QuantizeConfig) -> None:
+    """Write int8 graphs and print how well each layer came through."""
+    print(to_text(quantize(config).layers))
 
 
 def run_release(config: ReleaseConfig) -> None:
-    """Export the graphs and write the manifest."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    for name in _RELEASED:
-        shutil.copyfile(config.model / name, config.out / name)
-    copy_settings(config.model, config.out)
-    export(config.out, config.out, config.precisions)
-    description = Description(
-        name=config.name, version=config.version, licence=config.licence, training_data=config.training_data
-    )
-    write(config.out, description)
+    """Copy, measure the sample, write the manifest."""
+    release(config)
 
 
 STAGES: dict[str, Stage] = {
     "tokenizer": Stage(TokenizerConfig, run_tokenizer),
     "lexicon": Stage(LexiconConfig, run_lexicon),
     "shards": Stage(ShardsConfig, run_shards),
+    "fold": Stage(FoldConfig, run_fold),
+    "features": Stage(FeatureConfig, run_features),
     "pretrain": Stage(PretrainConfig, run_pretrain),
+    "teach": Stage(TeachConfig, run_teach),
     "prepare": Stage(PrepareConfig, run_prepare),
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),
     "dpo": Stage(DpoConfig, run_dpo),
+    "export": Stage(ExportConfig, export_fp32),
+    "quantize": Stage(QuantizeConfig, run_quantize),
+    "explicit": Stage(ExplicitConfig, write_explicit),
     "release": Stage(ReleaseConfig, run_release),
 }

@@ -3,13 +3,14 @@
 serve.py       a gRPC server
 summarize.py   one document            batch.py   many, from JSONL to JSONL; rows.py: one line of it
 evaluate.py    scores and plots        train.py   train a model
+finetune.py    train the released one on rows of one's own
 model.py       what a model directory is, and whether its files are the ones released
 backend.py     who answers `summarize` and `batch`: a server, or this process
 """
 
 from typing import Any, Protocol
 
-from qdts.service.commands import batch, evaluate, model, serve, summarize, train
+from qdts.service.commands import batch, evaluate, finetune, model, serve, summarize, train
 
 
 class Command(Protocol):
@@ -20,4 +21,4 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train)
+COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train, finetune)

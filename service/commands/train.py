@@ -8,7 +8,10 @@ from typing import Any, cast
 from qdts.errors import ConfigError, Unsupported
 
 # Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
-STAGE_NAMES = ("tokenizer", "lexicon", "shards", "pretrain", "prepare", "fit", "distil", "sft", "dpo", "release")
+STAGE_NAMES = (
+    *("tokenizer", "lexicon", "shards", "fold", "features", "pretrain", "teach", "prepare"),
+    *("fit", "distil", "sft", "dpo", "export", "quantize", "explicit", "release"),
+)
 
 
 def add(subparsers: Any) -> None:

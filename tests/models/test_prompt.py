@@ -215,3 +215,11 @@ def test_any_document_can_be_read(
 def test_a_bound_that_leaves_no_room_is_refused() -> None:
     with pytest.raises(ValueError, match="must leave 64 for the document, is 100"):
         PromptConfig(max_input_tokens=100)
+
+
+def test_hints_can_be_switched_off(tokenizer: Tokenizer, lexicon: Lexicon, prose: str) -> None:
+    builder = PromptBuilder(tokenizer, lexicon, PromptConfig(num_hints=0))
+    prompt = builder.build("When was the engine built?", Document(text=prose), max_words=35)
+    assert prompt.prefix[-2:].tolist() == [HINT, DOCUMENT]
+    with pytest.raises(ValueError, match=r"num_hints must lie in \[0, 64\], is -1"):
+        PromptConfig(num_hints=-1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdts.errors import WeightsCorrupt
-from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS, SPECIAL_TOKENS, Tokenizer, marker
+from qdts.models.tokenizer import FIRST_MARKER, NONE, NUM_MARKERS, SPECIAL_TOKENS, Tokenizer, marker
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text(
     st.sampled_from("ab, .\n\t<s3>é中文😀\u200b\0नमस्ते مرحبا"), max_size=80
@@ -71,7 +71,22 @@ def test_half_a_surrogate_pair_is_a_question_mark(tokenizer: Tokenizer) -> None:
 
 def test_markers_follow_one_another() -> None:
     assert [SPECIAL_TOKENS[marker(i)] for i in (0, 1, NUM_MARKERS - 1)] == ["<s0>", "<s1>", "<s63>"]
-    assert SPECIAL_TOKENS[FIRST_MARKER - 1] == "<reserved>"
+    assert SPECIAL_TOKENS[FIRST_MARKER - 1] == SPECIAL_TOKENS[NONE] == "<none>"
+
+
+def test_the_old_name_of_none_loads(tokenizer_path: Path, tmp_path: Path) -> None:
+    old = tmp_path / "tokenizer.json"
+    text = tokenizer_path.read_text(encoding="utf-8")
+    old.write_text(text.replace('"<none>"', '"<reserved>"'), encoding="utf-8")
+    tokenizer = Tokenizer.load(old)
+    assert (
+        tokenizer.encode("the engine <none>").tolist()
+        == Tokenizer.load(tokenizer_path).encode("the engine <none>").tolist()
+    )
+    assert tokenizer.decode([NONE, 1]) == ""
+    old.write_text(text.replace('"<none>"', '"<nothing>"'), encoding="utf-8")
+    with pytest.raises(WeightsCorrupt, match="<none> must have id 7, has None"):
+        Tokenizer.load(old)
 
 
 def test_special_tokens_out_of_place_are_refused(tokenizer_path: Path) -> None:

@@ -23,6 +23,19 @@ def test_an_equal_query(contamination: Contamination, engine_row: EvalRow) -> No
     assert not contamination.is_contaminated("Who drove it?", "unrelated")
 
 
+def test_a_query_is_its_words(contamination: Contamination, engine_row: EvalRow) -> None:
+    assert contamination.is_contaminated(engine_row.query.rstrip("?").replace(" ", ", "), "unrelated")
+    assert contamination.is_contaminated("Q2!", "unrelated")
+    assert not contamination.is_contaminated(f"{engine_row.query} Mary", "unrelated")
+
+
+def test_a_reference_and_an_id(engine_row: EvalRow) -> None:
+    abstract = "An abstract that nobody would write in these very words unless they had read the evaluation set."
+    contamination = Contamination([replace(engine_row, references=(abstract,))])
+    assert contamination.is_contaminated("", f"Before. {abstract} After.")
+    assert contamination.has_id("engine-1") and not contamination.has_id("engine-2") and not contamination.has_id("")
+
+
 def test_an_equal_document_too_short_for_an_ngram(contamination: Contamination) -> None:
     assert contamination.is_contaminated("x", "short  TEXT.")
     assert contamination.is_contaminated("x", "T\nShort text.")

@@ -32,6 +32,13 @@ def test_minilm_answers_the_same_from_memory_in_any_order(minilm: MiniLm) -> Non
     assert np.array_equal(again, first[[1, 0, 1]])
 
 
+def test_minilm_s_memory_is_bounded(minilm: MiniLm, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = minilm.embed(["one tall house", "two"])
+    monkeypatch.setattr(semantic, "_MAX_REMEMBERED", 1)
+    assert np.allclose(minilm.embed(["two", "one tall house"]), before[[1, 0]], atol=1e-5)
+    assert len(minilm._known) == 2
+
+
 def test_measures(engine_row: EvalRow, embedder: Embedder) -> None:
     embed_all(embedder, [engine_row.query], [engine_row])
     measures = measure_semantic(engine_row.query, engine_row, embedder)

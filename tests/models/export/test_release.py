@@ -1,5 +1,6 @@
 """What an export writes: every graph, no second copy of the vocabulary, and int8 that is int8."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,24 @@ import pytest
 from onnx import numpy_helper
 from safetensors.numpy import load_file
 
-from qdts.models.export.quantize import quantize
-from qdts.models.export.release import export
+from qdts.errors import ConfigError
+from qdts.models.document import Document
+from qdts.models.export.config import ReleaseConfig
+from qdts.models.export.int8 import quantize_rows
+from qdts.models.export.release import RELEASED, export, release
+from qdts.models.manifest import verify
+from qdts.models.summarizer import Summarizer, SummarizerConfig
 
 FILES = ["embedding.safetensors", "encoder.onnx", "start.onnx", "step.onnx"]
 VOCAB_SIZE = 128
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_release_has_every_file_and_no_graph_holds_the_vocabulary(model_dir: Path, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "more"), [("fp32", []), ("int8", ["quantize.json"])])
+def test_an_export_has_every_file_and_no_graph_holds_the_vocabulary(
+    model_dir: Path, precision: str, more: list[str]
+) -> None:
     directory = model_dir / "onnx" / precision
-    assert sorted(path.name for path in directory.iterdir()) == FILES
+    assert sorted(path.name for path in directory.iterdir()) == sorted(FILES + more)
     for name in FILES[1:]:
         shapes = [tuple(tensor.dims) for tensor in onnx.load(directory / name).graph.initializer]
         assert not [shape for shape in shapes if VOCAB_SIZE in shape]
@@ -55,7 +63,7 @@ def test_the_table_is_int8_with_a_scale_per_row(model_dir: Path) -> None:
 
 
 def test_a_row_of_zeros_survives_quantisation() -> None:
-    values, scale = quantize(np.array([[0, 0], [1, -4]], np.float32), axis=1, limit=127)
+    values, scale = quantize_rows(np.array([[0, 0], [1, -4]], np.float32))
     assert values.tolist() == [[0, 0], [32, -127]]
     np.testing.assert_allclose(values * scale[:, None], [[0, 0], [1, -4]], atol=scale[1] / 2)
 
@@ -69,3 +77,42 @@ def test_an_unknown_precision_is_refused(model_dir: Path, tmp_path: Path, precis
 def test_int8_alone_leaves_no_fp32_behind(model_dir: Path, tmp_path: Path) -> None:
     export(model_dir, tmp_path, ["int8"])
     assert [path.name for path in (tmp_path / "onnx").iterdir()] == ["int8"]
+
+
+def test_a_release_makes_missing_graphs_and_says_what_it_is(summarizer_dir: Path, tmp_path: Path) -> None:
+    manifest = release(ReleaseConfig(model=summarizer_dir, out=tmp_path / "r", name="tiny", version="2", sample_rows=1))
+    assert verify(tmp_path / "r") == manifest
+    assert set(RELEASED) < set(manifest.files)
+    assert [path.name for path in (tmp_path / "r" / "onnx").iterdir()] == ["int8"]
+    assert manifest.architecture["d_model"] == 32 and manifest.architecture["parameters"] > 10_000
+    assert manifest.quantization["int8"]["weight_bits"] == 7
+    assert manifest.metrics["sample"]["num_rows"]["squad_dev"] == 1
+    assert set(manifest.metrics["sample"]["systems"]) >= {"bm25_1", "joint/onnx/int8", "indexed/onnx/int8"}
+
+
+def test_a_release_takes_the_graphs_that_are_there_and_answers(summarizer_dir: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in RELEASED:
+        (made / name).write_bytes((summarizer_dir / name).read_bytes())
+    export(made, made, ["fp32", "int8"])
+    (made / "onnx" / "int8" / "quantize.json").write_text(json.dumps({"weight_bits": 7, "layers": [], "note": "mine"}))
+    manifest = release(ReleaseConfig(model=made, out=tmp_path / "r", name="tiny", version="1", sample_rows=0))
+    assert manifest.quantization == {"int8": {"weight_bits": 7, "note": "mine"}}
+    assert "sample" not in manifest.metrics
+    summarizer = Summarizer.load(tmp_path / "r", SummarizerConfig(num_threads=1))
+    document = Document(text="The mill stands by the river. It was built in 1820.")
+    generation = summarizer.start([summarizer.prepare("When was it built?", document, max_words=20)])
+    while generation.active:
+        generation.step()
+    assert generation.summary(0).sentences
+
+
+@pytest.mark.parametrize("report", ["[]", "{}", "no json"])
+def test_metrics_that_are_no_report_are_refused(summarizer_dir: Path, tmp_path: Path, report: str) -> None:
+    path = tmp_path / "eval.json"
+    path.write_text(report)
+    config = ReleaseConfig(model=summarizer_dir, out=tmp_path / "r", name="t", version="1", metrics=path)
+    with pytest.raises(ConfigError, match="metrics: "):
+        release(config)
+    assert not (tmp_path / "r").exists()

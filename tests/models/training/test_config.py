@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig
+from qdts.models.interaction import NUM_FEATURES
+from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig, NetShape
 
 
 def config(**changes: Any) -> LoopConfig:
@@ -72,3 +73,9 @@ def test_the_rate_rises_stays_and_falls() -> None:
 def test_the_rate_is_never_nothing_while_there_are_steps() -> None:
     for run in (config(num_steps=1, decay_share=0.0, warmup_steps=0), config(num_steps=7, decay_share=1.0)):
         assert all(0 < run.rate_at(step) <= 1 for step in range(run.num_steps))
+
+
+def test_features_are_all_there_or_switched_off() -> None:
+    assert (NetShape(num_features=0).num_features, NetShape().num_features) == (0, NUM_FEATURES)
+    with pytest.raises(ValueError, match=f"num_features must be 0 or {NUM_FEATURES}, is 3"):
+        NetShape(num_features=3)

@@ -10,8 +10,8 @@ from qdts.models.decoding.copying import CopyState
 from qdts.models.document import Document
 from qdts.models.prompt import PromptBuilder
 from qdts.models.tokenizer import DOCUMENT, END, QUERY, TITLE, Tokenizer, marker
+from qdts.models.training.data.rows import TrainRow
 from qdts.models.training.examples import Example, find_span, make_example
-from qdts.models.training.weak import TrainRow
 
 DOCUMENT_TEXT = (
     "The engine was built in Derby. It weighed nine tonnes, pulled six coaches, "

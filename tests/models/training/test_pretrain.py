@@ -16,7 +16,7 @@ from qdts.models.checkpoint import load
 from qdts.models.nets.t5 import T5
 from qdts.models.tokenizer import DOCUMENT, PAD
 from qdts.models.training.config import LoopConfig, NetShape
-from qdts.models.training.corpus import SEPARATOR
+from qdts.models.training.data.corpus import SEPARATOR
 from qdts.models.training.prefix import PrefixLM
 from qdts.models.training.pretrain import PretrainConfig, PretrainTaskConfig, pretrain_task, run_pretrain
 from qdts.models.training.sequence import SequenceBatch, SequenceTask, sequence_loss

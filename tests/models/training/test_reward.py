@@ -1,7 +1,5 @@
 """Each part on cases worked out by hand; what must never rise when a summary gets worse; the total's bounds."""
 
-import zlib
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from qdts.models.evaluation.metrics import copied_share
 from qdts.models.evaluation.samples import load_row_file
-from qdts.models.evaluation.semantic import Floats
+from qdts.models.evaluation.semantic import Embedder
 from qdts.models.text.extractive import quote
 from qdts.models.text.sentences import split_sentences
 from qdts.models.training import reward as parts
@@ -30,21 +28,6 @@ ROW = Rewarded(
 )
 BEST = ROW.reference
 WORST = "It weighed nine tonnes and pulled six coaches."
-
-
-class WordBags:
-    """Texts as bags of hashed words, of unit length; counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.num_calls = 0
-
-    def embed(self, texts: Sequence[str]) -> Floats:
-        self.num_calls += 1
-        vectors = np.full((len(texts), 64), 1e-6, np.float32)
-        for vector, text in zip(vectors, texts, strict=True):
-            for word in text.lower().replace("?", " ").replace(".", " ").split():
-                vector[zlib.crc32(word.encode()) % 64] += 1
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 REWARD = Reward(RewardConfig())
@@ -100,20 +83,21 @@ def test_fresh_is_the_share_of_different_runs_of_three() -> None:
     assert fresh_share(["..."]) == 1
 
 
-def test_cosines_are_those_of_the_embedder_clipped() -> None:
-    score = Reward(RewardConfig(), WordBags()).score(ROW, [BEST])
+def test_cosines_are_those_of_the_embedder_clipped(embedder: Embedder) -> None:
+    score = Reward(RewardConfig(), embedder).score(ROW, [BEST])
     assert score.parts[parts.REFERENCE] == pytest.approx(1)
     assert 0 <= score.parts[parts.QUERY] < 1
+    assert 0 < score.total < 1
 
 
-def test_parts_that_do_not_apply_are_absent_and_weigh_nothing() -> None:
+def test_parts_that_do_not_apply_are_absent_and_weigh_nothing(embedder: Embedder) -> None:
     bare = Rewarded(query="q", document=DOCUMENT)
     score = REWARD.score(bare, [WORST])
     assert set(score.parts) == {parts.SUPPORT, parts.LENGTH, parts.WHOLE, parts.FRESH}
     weights = {name: getattr(REWARD.config, name) for name in score.parts}
     expected = sum(weights[name] * score.parts[name] for name in weights) / sum(weights.values())
     assert score.total == pytest.approx(expected)
-    with_cosines = Reward(RewardConfig(), WordBags())
+    with_cosines = Reward(RewardConfig(), embedder)
     assert parts.REFERENCE not in with_cosines.score(bare, [WORST]).parts
     assert set(with_cosines.score(ROW, [WORST]).parts) == set(parts.PARTS)
     no_words = replace(ROW, answers=("?", ""))
@@ -121,13 +105,13 @@ def test_parts_that_do_not_apply_are_absent_and_weigh_nothing() -> None:
 
 
 @pytest.mark.parametrize("summary", [[], [""], [" ", "\n"]])
-def test_an_empty_summary_earns_nothing(summary: list[str]) -> None:
-    for reward in (REWARD, Reward(RewardConfig(), WordBags())):
+def test_an_empty_summary_earns_nothing(summary: list[str], embedder: Embedder) -> None:
+    for reward in (REWARD, Reward(RewardConfig(), embedder)):
         score = reward.score(ROW, summary)
         assert (score.total, score.parts) == (0.0, {})
 
 
-def test_many_are_scored_like_one_by_one_with_one_call_of_the_embedder() -> None:
+def test_many_are_scored_like_one_by_one_with_one_call_of_the_embedder(embedder: Any) -> None:
     rows = [
         Rewarded(query=r.query, title=r.title, document=r.document, reference=r.references[0], answers=r.answers)
         for r in load_row_file()[::9]
@@ -137,7 +121,6 @@ def test_many_are_scored_like_one_by_one_with_one_call_of_the_embedder() -> None
     for row in rows:
         sentences = [quote(span, row.document) for span in split_sentences(row.document)]
         summaries += [sentences[:1], [row.reference], []]
-    embedder = WordBags()
     reward = Reward(RewardConfig(), embedder)
     together = reward.score_many(items, summaries)
     assert embedder.num_calls == 1
@@ -160,7 +143,7 @@ SENTENCES = st.lists(WORDS.map(" ".join) | st.sampled_from([BEST, WORST]), max_s
 
 @given(SENTENCES)
 def test_total_and_parts_stay_in_bounds(sentences: list[str]) -> None:
-    score = Reward(RewardConfig(), WordBags()).score(ROW, sentences)
+    score = REWARD.score(ROW, sentences)
     assert all(0 <= value <= 1 for value in (score.total, *score.parts.values()))
 
 

@@ -14,7 +14,7 @@ from qdts.models.evaluation.contamination import Contamination
 from qdts.models.evaluation.samples import load_row_file
 from qdts.models.text.sentences import split_sentences
 from qdts.models.tokenizer import END, Tokenizer
-from qdts.models.training.corpus import SEPARATOR
+from qdts.models.training.data.corpus import SEPARATOR
 from qdts.models.training.shards import ShardsConfig, TokenShards, run_shards
 
 DOCUMENTS = [

@@ -15,8 +15,8 @@ from qdts.models.settings import Copying, ModelSettings
 from qdts.models.shipped import find_model
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig, NetShape
-from qdts.models.training.corpus import SEPARATOR, read_documents, sample_documents
-from qdts.models.training.prepare import PrepareConfig
+from qdts.models.training.data.config import PrepareConfig, Source
+from qdts.models.training.data.corpus import SEPARATOR, read_documents, sample_documents
 from qdts.models.training.stages import (
     STAGES,
     LexiconConfig,
@@ -47,7 +47,8 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     run_tokenizer(TokenizerConfig(corpus=(corpus,), out=out, share=1.0, vocab_size=700))
     run_lexicon(LexiconConfig(corpus=(corpus,), model=out, share=0.2, embedding_dim=SHAPE.d_model))
-    run_prepare(PrepareConfig(model=out, out=out / "data", corpus=(corpus,), corpus_share=1.0, max_examples=150))
+    sources = (Source(paths=(corpus,), licence="CC BY-SA 3.0"),)
+    run_prepare(PrepareConfig(model=out, out=out / "data", sources=sources, max_examples=150))
     task = FitTaskConfig(data=(out / "data",), shares=(1.0,), tokens_per_batch=1024)
     loop = LoopConfig(
         out=out / "fit", num_steps=50, warmup_steps=5, log_every=5, num_threads=1, precision="fp32", peak_flops=1e12

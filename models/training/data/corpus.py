@@ -4,19 +4,16 @@ import io
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
-import zstandard
+from qdts.models.evaluation.rows import open_bytes
 
 SEPARATOR = "<|doc|>"
-# The files are written with a 128 MiB window, which a decompressor refuses by default.
-_WINDOW = 1 << 27
 
 
 def read_documents(path: Path) -> Iterator[str]:
     """The documents of one file, one at a time."""
     lines: list[str] = []
-    with _open(path) as file:
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8") as file:
         for line in file:
             if line.strip() == SEPARATOR:
                 yield "".join(lines)
@@ -38,10 +35,3 @@ def sample_documents(paths: Sequence[Path], share: float, seed: int) -> Iterator
                 sources.remove(source)
             elif rng.random() < share:
                 yield document
-
-
-def _open(path: Path) -> TextIO:
-    if path.suffix != ".zst":
-        return path.open(encoding="utf-8")
-    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(path.open("rb"), closefd=True)
-    return io.TextIOWrapper(reader, encoding="utf-8")

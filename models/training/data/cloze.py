@@ -1,4 +1,4 @@
-"""Weak supervision: questions made from sentences of raw prose, the sentence itself the answer.
+"""Questions made from sentences of raw prose, the sentence itself the answer.
 
 A sentence loses a name, a date or a number, which a question word replaces, and some of its other words
 (cloze translation, after Lewis et al. 2019, "Unsupervised Question Answering by Cloze Translation"): what is
@@ -7,11 +7,9 @@ left points at the sentence without repeating it.
 
 import random
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from qdts.models.document import Span
-from qdts.models.text.sentences import split_sentences
 from qdts.models.text.words import STOPWORDS
 
 _DATE = re.compile(
@@ -23,47 +21,14 @@ _NAME = re.compile(r"(?<=[a-z,] )(?:[A-Z][\w'’.-]+)(?:\s+(?:of\s+|the\s+)?[A-Z
 _PLACE_BEFORE = re.compile(r"\b(?:in|at|near|from)\s+$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRow:
-    """A query, the document it is about, and the part of it that answers."""
+class Cloze(NamedTuple):
+    """A query and what it asks for, "" where it asks for nothing in particular."""
 
     query: str
-    title: str
-    document: str
-    reference: str
+    answer: str
 
 
-def weak_rows(text: str, rng: random.Random, *, per_document: int) -> Iterator[TrainRow]:
-    """Up to `per_document` rows from windows of one corpus document; its first line is its title."""
-    title, _, body = text.strip().partition("\n")
-    spans = split_sentences(body)
-    for _ in range(per_document if len(spans) >= 4 else 0):
-        window = _window(spans, rng)
-        usable = [s for s in window if 8 <= len(s.of(body).split()) <= 40]
-        if len(window) < 3 or not usable:
-            continue
-        span = rng.choice(usable)
-        document = body[window[0].start : window[-1].end]
-        with_title = title if len(title) < 80 and rng.random() < 0.5 else ""
-        yield TrainRow(
-            query=pseudo_query(span.of(body), rng),
-            title=with_title,
-            document=document,
-            reference=span.of(body),
-        )
-
-
-def _window(spans: Sequence[Span], rng: random.Random) -> Sequence[Span]:
-    """Neighbouring sentences, 400 to 1,200 code points together."""
-    first = rng.randrange(len(spans))
-    room = rng.randint(400, 1200)
-    last = first
-    while last < len(spans) and spans[last].end - spans[first].start <= room:
-        last += 1
-    return spans[first:last]
-
-
-def pseudo_query(sentence: str, rng: random.Random) -> str:
+def cloze(sentence: str, rng: random.Random) -> Cloze:
     """A query a person might have typed to find `sentence`: a question word, some of its words."""
     word, span = _answer(sentence, rng)
     rest = sentence[: span.start] + " " + sentence[span.end :]
@@ -74,7 +39,12 @@ def pseudo_query(sentence: str, rng: random.Random) -> str:
         rng.shuffle(kept)
     kept = kept[:12] or words[:3]
     query = " ".join([word, *kept] if word else kept)
-    return query.lower() if rng.random() < 0.4 else query + ("?" if word and rng.random() < 0.7 else "")
+    query = query.lower() if rng.random() < 0.4 else query + ("?" if word and rng.random() < 0.7 else "")
+    return Cloze(query, _bare(span.of(sentence)))
+
+
+def _bare(answer: str) -> str:
+    return re.sub(r"^(?:in|on|since|by|until|from)\s+", "", answer).strip(" .,;:")
 
 
 def _answer(sentence: str, rng: random.Random) -> tuple[str, Span]:

