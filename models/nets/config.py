@@ -19,7 +19,7 @@ _HF_FIELDS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class T5Config:
-    """T5 v1.0 (`relu`, or BERT's `gelu`) or v1.1 (`gated-gelu`). `num_features` > 0 adds the interaction features (ours)."""
+    """T5 v1.0 (`relu`, or BERT's `gelu`) or v1.1 (`gated-gelu`). `num_features` > 0 adds our interaction features."""
 
     vocab_size: int
     d_model: int

@@ -17,8 +17,8 @@ from qdts.models.nets.layers import (
     Attention,
     GatedFeedForward,
     KeyValue,
-    RelativePositionBias,
     PlainFeedForward,
+    RelativePositionBias,
     RMSNorm,
     mask_bias,
 )

@@ -9,7 +9,6 @@ from typing import Any
 from qdts.models.training.loop import METRICS
 from qdts.models.training.meter import read_rows
 from qdts.models.training.pairs import PairSet
-from qdts.models.training.plot import smooth
 
 REPORT = "dpo.json"
 PICTURE = "dpo.png"
@@ -34,11 +33,20 @@ def write_report(out: Path, *, rounds: Sequence[dict[str, Any]], held_out: dict[
     shown = [{name: value for name, value in one.items() if name != "log"} for one in rounds]
     text = json.dumps({"rounds": shown, "held_out": held_out}, indent=2)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")
-    plot_preferences([row for one in rounds for row in one["log"]], held_out, out / PICTURE)
+    plot_preferences(_one_after_another([one["log"] for one in rounds]), held_out, out / PICTURE)
+
+
+def _one_after_another(logs: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
+    """The rows of all rounds, steps counted on."""
+    rows: list[dict[str, float]] = []
+    for log in logs:
+        before = rows[-1]["step"] if rows else 0
+        rows += [{**row, "step": before + row["step"]} for row in log]
+    return rows
 
 
 def plot_preferences(rows: Sequence[dict[str, float]], held_out: dict[str, Any], target: Path) -> None:
-    """Left margins and gains by logged row, in the middle accuracy, right rewards on held-out prompts."""
+    """Left margins and gains by step, in the middle accuracy, right rewards on held-out prompts."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -46,11 +54,14 @@ def plot_preferences(rows: Sequence[dict[str, float]], held_out: dict[str, Any],
 
     pyplot: Any = plt
     figure, (gains, accuracy, rewards) = pyplot.subplots(1, 3, figsize=(15, 4))
+    steps = [row["step"] for row in rows]
     for name in _GAINS:
-        gains.plot(smooth([row[name] for row in rows]), label=name.replace("_", " "))
+        gains.plot(steps, [row[name] for row in rows], label=name.replace("_", " "))
     gains.set_title("implicit reward margin; log p / p of the reference")
     gains.legend()
-    accuracy.plot(smooth([row["preference_accuracy"] for row in rows]))
+    accuracy.plot(steps, [row["preference_accuracy"] for row in rows])
+    for axis in (gains, accuracy):
+        axis.set_xlabel("step")
     accuracy.set_title("preference accuracy in training")
     _plot_rewards(rewards, held_out)
     figure.tight_layout()

@@ -1,4 +1,4 @@
-"""Feature distillation: the encoder's states learn to be those of all-MiniLM-L6-v2, word by word and passage by passage.
+"""Feature distillation: the encoder's states learn to be those of all-MiniLM-L6-v2, by word and by passage.
 
 The two cut text differently, so what is compared is the mean state of each word. Three terms: the squared error
 of words as a share of the teacher's variance; one minus the cosine of passages (the mean over tokens, which is what

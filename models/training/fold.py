@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qdts.models.nets.layers import Attention, RMSNorm, mask_bias, relative_buckets
 from qdts.models.nets.config import T5Config
+from qdts.models.nets.layers import Attention, RMSNorm, mask_bias, relative_buckets
 from qdts.models.nets.t5 import T5, EncoderBlock, stack_bias
 
 _RIDGE = 1e-3
@@ -168,9 +168,7 @@ class _Fold:
     def _mask_bias(self) -> Tensor:
         return mask_bias(self.mask, torch.float32)[:, None, None, :]
 
-    def _score_difference(
-        self, ours: Attention, theirs: Any, order: Tensor, normed: Tensor, hidden: Tensor
-    ) -> Tensor:
+    def _score_difference(self, ours: Attention, theirs: Any, order: Tensor, normed: Tensor, hidden: Tensor) -> Tensor:
         """BERT's scores less ours, without bias, averaged by bucket: (R, H) in BERT's order of heads."""
         query, key = ours.split(theirs.query(hidden)), ours.split(theirs.key(hidden))
         theirs_scores = query @ key.transpose(2, 3) * ours.head_dim**-0.5  # (B, H, S, S)

@@ -4,9 +4,8 @@ Which rows belong to a share is decided by a hash of what they hold, so it depen
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,20 +50,41 @@ def read_chunks(sources: Sequence[Source], seed: int) -> Iterator[Chunk]:
 def _chunks(source: Source, path: Path, seed: int) -> Iterator[Chunk]:
     name = path.name.split(".")[0]
     if is_prose(path):
-        for number, texts in enumerate(_batched(read_documents(path), _PAGES_PER_CHUNK)):
-            kept = tuple(text for text in texts if _is_in_share(text.encode("utf-8", "replace"), source.share, seed))
-            yield Chunk(source=source, file=name, seed=f"{seed}:{name}:{number}", num_read=len(texts), documents=kept)
+        documents = _sampled(read_documents(path), _as_bytes, source.share, seed, _PAGES_PER_CHUNK)
+        for number, (num_read, kept) in enumerate(documents):
+            yield Chunk(
+                source=source, file=name, seed=f"{seed}:{name}:{number}", num_read=num_read, documents=tuple(kept)
+            )
     else:
-        for number, lines in enumerate(_batched(read_lines(path), _ROWS_PER_CHUNK)):
-            kept = tuple(line for line in lines if _is_in_share(line.text, source.share, seed))
-            yield Chunk(source=source, file=name, seed=f"{seed}:{name}:{number}", num_read=len(lines), lines=kept)
+        lines = _sampled(read_lines(path), _text_of, source.share, seed, _ROWS_PER_CHUNK)
+        for number, (num_read, kept) in enumerate(lines):
+            yield Chunk(source=source, file=name, seed=f"{seed}:{name}:{number}", num_read=num_read, lines=tuple(kept))
+
+
+def _sampled(
+    items: Iterable[T], key: Callable[[T], bytes], share: float, seed: int, size: int
+) -> Iterator[tuple[int, list[T]]]:
+    """Runs of `size` items of the share, each with how many were read for it; the last may hold fewer, or none."""
+    kept: list[T] = []
+    num_read = 0
+    for item in items:
+        num_read += 1
+        if _is_in_share(key(item), share, seed):
+            kept.append(item)
+        if len(kept) == size:
+            yield num_read, kept
+            kept, num_read = [], 0
+    if num_read:
+        yield num_read, kept
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _text_of(line: Line) -> bytes:
+    return line.text
 
 
 def _is_in_share(text: bytes, share: float, seed: int) -> bool:
     return share >= 1.0 or zlib.crc32(text, seed & 0xFFFFFFFF) < share * _BUCKETS
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    stream = iter(items)
-    while batch := list(islice(stream, size)):
-        yield batch

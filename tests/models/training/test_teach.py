@@ -11,13 +11,13 @@ from qdts.errors import ConfigError, Unavailable, WeightsMissing
 from qdts.models.evaluation.splits import is_held_out
 from qdts.models.prompt import PromptBuilder
 from qdts.models.training.data.prepare import PrepareConfig, prepare
+from qdts.models.training.data.weak import TrainRow
 from qdts.models.training.teach import TeachConfig, build_teacher, run_teach, teach
 from qdts.models.training.teachers.base import TeacherOutput, TeacherRow
 from qdts.models.training.teachers.builtin import BuiltinConfig, BuiltinTeacher
 from qdts.models.training.teachers.endpoint import EndpointConfig
 from qdts.models.training.teachers.hf import HfConfig
 from qdts.models.training.teachers.openai import OpenAiConfig
-from qdts.models.training.data.weak import TrainRow
 from qdts.service.commands.train import read_config
 
 BM25 = BuiltinConfig(rankers=("bm25",))
@@ -79,8 +79,13 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def config(source: Path, **changes: Any) -> TeachConfig:
-    settings: dict[str, Any] = {"rows": (source,), "out": source.parent / "out" / "taught.jsonl", "progress": False}
-    return TeachConfig(**(settings | {"builtin": BM25} | changes))
+    settings: dict[str, Any] = {
+        "rows": (source,),
+        "out": source.parent / "out" / "taught.jsonl",
+        "builtin": BM25,
+        "progress": False,
+    }
+    return TeachConfig(**(settings | changes))
 
 
 def test_rows_keep_their_fields_and_get_the_teacher_s_summary(source: Path, kept: list[TrainRow]) -> None:

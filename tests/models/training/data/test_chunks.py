@@ -21,8 +21,9 @@ def chunks(files: Path, share: float = 1.0, seed: int = 0) -> list[Chunk]:
     return list(read_chunks([Source(paths=paths, licence="CC0", share=share)], seed))
 
 
-def texts(made: list[Chunk]) -> set[object]:
-    return {line.text for chunk in made for line in chunk.lines} | {doc for chunk in made for doc in chunk.documents}
+def texts(made: list[Chunk]) -> set[str]:
+    lines = {line.text.decode() for chunk in made for line in chunk.lines}
+    return lines | {document for chunk in made for document in chunk.documents}
 
 
 def test_files_take_turns(files: Path) -> None:
@@ -40,3 +41,4 @@ def test_shares(files: Path) -> None:
     assert texts(chunks(files, 0.5, seed=1)) != texts(half) == texts(chunks(files, 0.5))
     assert sum(chunk.num_read for chunk in half) == 671
     assert not texts(chunks(files, 0.0))
+    assert [len(chunk.lines) for chunk in half if chunk.file == "a"][0] == 256, "chunks are full, whatever the share"

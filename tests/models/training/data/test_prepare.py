@@ -123,7 +123,8 @@ def test_a_set_that_evaluates_is_kept_out(
     config: PrepareConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With everything evaluated on, nothing is left to train on but the page of prose."""
-    monkeypatch.setattr(Contamination, "load", classmethod(lambda cls, _: cls(load_row_file())))
+    everything = Contamination(load_row_file())
+    monkeypatch.setattr(Contamination, "load", lambda _: everything)
     tally = prepare(replace(config, evaluation=tmp_path))
     assert {origin.source for origin in tally.written} == {"Trains"}
     assert tally.report()["files"]["mine"]["dropped"]["contaminated by the evaluation set"] > len(OTHERS)

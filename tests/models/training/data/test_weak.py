@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ KINDS = ("heading", "lead", "definition", "keywords", "cloze")
 
 
 def only(kind: str) -> WeakConfig:
-    return WeakConfig(**{name: float(name == kind) for name in KINDS}, typo_share=0.0)
+    shares: dict[str, Any] = {name: float(name == kind) for name in KINDS}
+    return WeakConfig(**shares, typo_share=0.0)
 
 
 def rows_of(page_text: str, kind: str) -> list[TrainRow]:

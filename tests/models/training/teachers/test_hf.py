@@ -27,8 +27,9 @@ ROWS = [TeacherRow(query=row.query, document=row.document[:300], title=row.title
 
 def tiny_net(kind: str, vocab_size: int) -> Any:
     torch.manual_seed(3)
-    ends = {"eos_token_id": 2, "pad_token_id": 0}
+    ends: dict[str, Any] = {"eos_token_id": 2, "pad_token_id": 0}
     if kind == "t5":
+        ends["decoder_start_token_id"] = 0
         shape = transformers.T5Config(
             vocab_size=vocab_size,
             d_model=16,
@@ -36,7 +37,6 @@ def tiny_net(kind: str, vocab_size: int) -> Any:
             d_ff=32,
             num_layers=1,
             num_heads=2,
-            decoder_start_token_id=0,
             **ends,
         )
         return transformers.T5ForConditionalGeneration(shape)
