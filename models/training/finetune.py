@@ -58,7 +58,7 @@ class FinetuneConfig:
     minutes: float = 10.0
     num_epochs: int = 4
     held_out_percent: int = 10
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     tokens_per_batch: int = 2048
     weight_bits: int = 7
     sample_rows: int = 100

@@ -19,6 +19,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--name", metavar="NAME", help="of the new model; default: the name of DIR")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="train at most so long (10)")
     parser.add_argument("--epochs", type=int, default=4, metavar="N", help="read the rows at most so often (4)")
+    parser.add_argument("--rate", type=float, default=3e-4, metavar="X", help="peak learning rate (3e-4)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=2, metavar="N")
     parser.set_defaults(run=run)
@@ -65,6 +66,7 @@ def read_config(args: argparse.Namespace) -> Any:
             name=args.name if args.name is not None else out.name or "finetuned",
             minutes=args.minutes,
             num_epochs=args.epochs,
+            learning_rate=args.rate,
             device=args.device,
             num_threads=args.threads,
         )

@@ -113,6 +113,7 @@ def test_the_command_checks_without_writing(
     [
         (("--check", "--epochs", "0"), "num_epochs must be at least 1, is 0"),
         (("--out", "o", "--minutes", "-1"), "minutes must be above 0"),
+        (("--out", "o", "--rate", "0"), "learning_rate must be above 0"),
         ((), "--out is missing"),
         (("--check", "--name", "a/b"), "name must be a word"),
     ],
