@@ -8,5 +8,6 @@ fit.py         supervised training on examples (fit, distil, sft)
 pretrain.py    pretraining on prose: sequence.py with the objectives spans.py, prefix.py
 examples.py    one example; dataset.py: many on disk and in batches; prepare.py, weak.py: where they come from
 shards.py      raw prose as tokens on disk; corpus.py: raw prose; array_file.py: arrays written piece by piece
+finetune.py    a user's rows to a model that serves; user_rows.py reads and parts them
 tokenizer.py   training a tokenizer; lexicon.py: building a lexicon
 """

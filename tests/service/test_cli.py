@@ -50,7 +50,7 @@ def document(tmp_path: Path) -> Path:
 
 def test_help_names_every_command() -> None:
     out = qdts("--help").stdout
-    assert all(name in out for name in ("serve", "summarize", "batch", "eval", "model", "train"))
+    assert all(name in out for name in ("serve", "summarize", "batch", "eval", "model", "train", "finetune"))
 
 
 def test_summarize_prints_the_summary_alone(document: Path) -> None:
@@ -258,6 +258,69 @@ def test_model_verify_finds_a_changed_file(model_dir: Path, capsys: pytest.Captu
     (model_dir / "config.json").write_text("[]")
     assert main(["model", "verify", str(model_dir)]) == 1
     assert "config.json differs from manifest.json" in capsys.readouterr().err
+
+
+CARD = {
+    "settings": {"rows": "rows.jsonl", "max_words": 20},
+    "num_rows": {"mine": 25},
+    "systems": {"lead_1": {"words": 4.0}, "joint/onnx/int8": {"rouge_l": 0.5}},
+    "by_set": {"lead_1": {"mine": {"words": 4.0}}},
+}
+
+
+@pytest.fixture
+def measured_dir(model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model with a card, and rows it was measured on; what would evaluate the model leaves it out."""
+    from qdts.models.evaluation import run
+    from qdts.models.manifest import write_metrics
+
+    write_metrics(model_dir, CARD)
+    row = {"set": "mine", "query": "who?", "doc": "Ada wrote it long. More.", "summary": "Ada wrote it long."}
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({**row, "id": str(i)}) for i in range(25)))
+    monkeypatch.setattr(run, "_generative_systems", lambda config: [])
+    return model_dir
+
+
+def test_model_verify_computes_the_card_again(measured_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--data", str(measured_dir.parent / "rows.jsonl"))
+    assert main(["model", "verify", str(measured_dir), *flags]) == 0
+    assert "2 of 2 numbers of the card hold" in capsys.readouterr().out
+    assert main(["model", "verify", str(measured_dir), *flags, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["verdict"] == "verified" and len(said["checks"]) == 2 and all(c["holds"] for c in said["checks"])
+
+
+def test_model_verify_shows_what_differs(measured_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from qdts.models.manifest import write_metrics
+
+    write_metrics(measured_dir, {**CARD, "systems": {**CARD["systems"], "lead_1": {"words": 9.0}}})
+    assert main(["model", "verify", str(measured_dir), "--data", str(measured_dir.parent / "rows.jsonl")]) == 1
+    out = capsys.readouterr().out
+    assert "1 of 2 numbers" in out and "lead_1" in out and "-5.0000" in out
+
+
+def test_model_verify_can_check_files_alone(measured_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "verify", str(measured_dir), "--files"]) == 0
+    assert "metrics not computed again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--data", "/nowhere"), "--data: /nowhere does not exist"),
+        (("--data", "."), "no metrics for eval_v1; it has some for: rows.jsonl"),
+    ],
+)
+def test_model_verify_names_the_mistake(
+    measured_dir: Path, flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "verify", str(measured_dir), *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_model_show_has_the_figures_by_set(measured_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", str(measured_dir)]) == 0
+    assert "50.0/-/-" in capsys.readouterr().out
 
 
 RUN = 'model = "m"\n[task]\ndata = ["a"]\nshares = [1]\n[loop]\nout = "o"\n'

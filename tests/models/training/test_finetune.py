@@ -1,6 +1,7 @@
 """A user's path at toy scale: rows in, a directory out that loads, answers, and whose figures hold."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import pytest
 from qdts.errors import ConfigError
 from qdts.models import manifest
 from qdts.models.document import Document
-from qdts.models.export.config import ReleaseConfig
-from qdts.models.export.release import release
+from qdts.models.export.release import export
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 from qdts.models.training.finetune import FinetuneConfig, FinetuneResult, finetune
 from qdts.service.cli import main
@@ -21,7 +21,9 @@ ROWS = Path(__file__).parents[3] / "docs" / "samples" / "finetune_rows.jsonl"
 @pytest.fixture(scope="module")
 def base(summarizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("base") / "tiny"
-    release(ReleaseConfig(model=summarizer_dir, out=out, name="tiny", version="3", sample_rows=0))
+    shutil.copytree(summarizer_dir, out)
+    export(out, out)
+    manifest.write(out, manifest.Description(name="tiny", version="3", licence="Apache-2.0"))
     return out
 
 
@@ -29,7 +31,7 @@ def base(summarizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rows") / "mine.jsonl"
     lines = ROWS.read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join(lines[::6]), encoding="utf-8")
+    path.write_text("\n".join(lines[::8]), encoding="utf-8")
     return path
 
 
