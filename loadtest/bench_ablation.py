@@ -75,7 +75,7 @@ class Plan:
             prefetch=0,
             checkpoint_minutes=2.0,
             max_minutes=self.max_minutes,
-            log_every=max(1, self.num_steps // 15),
+            log_every=max(1, self.num_steps // 20),
             seed=seed,
         )
 
