@@ -1,6 +1,6 @@
 """What the trials read: a tokenizer and lexicon per vocabulary, training examples, held-out prompts. Made once, kept.
 
-Training rows are those of `models/training/prepare.py`: nothing held out, nothing that touches an evaluation row.
+Training rows are those of `models/training/data/`: nothing held out, nothing that touches an evaluation row.
 """
 
 from dataclasses import dataclass, replace
@@ -17,8 +17,9 @@ from qdts.models.evaluation.systems import document_of
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import FIRST_MARKER, Tokenizer
+from qdts.models.training.data.config import PrepareConfig
+from qdts.models.training.data.prepare import prepare
 from qdts.models.training.examples import make_example
-from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.stages import LexiconConfig, TokenizerConfig, run_lexicon, run_tokenizer
 
 _MAX_WORDS = 64  # what make_example builds its prompts for
@@ -33,7 +34,7 @@ class DataConfig:
     """
 
     out: Path
-    # Everything `prepare` takes but `model` and `out`, which are set for each data set.
+    # Everything `prepare` takes but `model`, `out` and `prompt`, which are set for each data set.
     rows: PrepareConfig
     vocabularies: tuple[tuple[int, Path], ...] = ()
     corpus: tuple[Path, ...] = ()
@@ -79,7 +80,8 @@ class AblationData:
         directory, partial = self._config.out / name, self._config.out / f"{name}.partial"
         if not directory.is_dir():
             model = self._vocabulary(variant.vocab_size)
-            prepare(replace(self._config.rows, model=model, out=partial), self.builder(variant))
+            prompt = self._prompt(variant.num_hints)
+            prepare(replace(self._config.rows, model=model, out=partial, prompt=prompt))
             partial.rename(directory)
         return directory
 
@@ -102,10 +104,14 @@ class AblationData:
 
     def _load_builder(self, vocab_size: int, num_hints: int) -> PromptBuilder:
         directory = self._vocabulary(vocab_size)
-        settings = PromptConfig(max_input_tokens=self._config.max_input_tokens, num_hints=num_hints)
-        return PromptBuilder(
-            Tokenizer.load(directory / "tokenizer.json"), Lexicon.load(directory / "lexicon.safetensors"), settings
+        tokenizer, lexicon = (
+            Tokenizer.load(directory / "tokenizer.json"),
+            Lexicon.load(directory / "lexicon.safetensors"),
         )
+        return PromptBuilder(tokenizer, lexicon, self._prompt(num_hints))
+
+    def _prompt(self, num_hints: int) -> PromptConfig:
+        return PromptConfig(max_input_tokens=self._config.max_input_tokens, num_hints=num_hints)
 
     def _find_held_out(self, vocab_size: int) -> list[HeldOut]:
         builder = self._builders(vocab_size, 3)
