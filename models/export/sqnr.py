@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ def sqnr_db(inputs: Floats, weight: Floats, quantized: QuantizedWeight) -> float
     return ratio_db(exact, exact - quantize_tokens(inputs) @ quantized.dequantized())
 
 
-def ratio_db(signal: Floats, noise: Floats) -> float:
+def ratio_db(signal: npt.NDArray[np.floating[Any]], noise: npt.NDArray[np.floating[Any]]) -> float:
     """10 log10 of the ratio of powers; at most 200, so that no noise at all is still a number."""
     powers = float(np.square(signal, dtype=np.float64).sum()), float(np.square(noise, dtype=np.float64).sum())
     return round(float(min(200.0, 10 * np.log10(max(powers[0], 1e-30) / max(powers[1], 1e-30)))), 2)
