@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qdts.loadtest.ablation import shapes, table
-from qdts.loadtest.ablation.data import AblationData, DataConfig
+from qdts.loadtest.ablation.data import AblationData, DataConfig, hint_shares
 from qdts.loadtest.ablation.nets import Scale
 from qdts.loadtest.ablation.trial import TrialConfig, load_result, run_trial
 from qdts.loadtest.ablation.variants import BASE, Variant, choose_variants
@@ -114,6 +114,7 @@ def figures(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, object]:
         },
         "trials": len(results),
         "table": [asdict(line) for line in table.table_lines(results)],
+        "hints": hint_shares(AblationData(plan.data), choose_variants([BASE])[0]),
         "full_size": [asdict(cost) for cost in shapes.full_size_costs()],
     }
 

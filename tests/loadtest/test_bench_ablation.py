@@ -86,6 +86,7 @@ def test_table_and_figures_are_written(plan: Plan, results: list[dict[str, Any]]
     assert len(table.splitlines()) == 2 + 5  # two modes, two modes, one
     assert (plan.out / "ablation.png").is_file()
     written = json.loads(json.dumps(figures(plan, results)))
+    assert 0 < written["hints"]["first"] <= written["hints"]["any"] <= 1
     assert written["trials"] == 3 and len(written["table"]) == 5 and len(written["full_size"]) == 5
 
 
