@@ -6,6 +6,7 @@ Training rows are those of `models/training/data/`: nothing held out, nothing th
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 
 from qdts.errors import ConfigError
 from qdts.loadtest.ablation.variants import Variant
@@ -16,7 +17,7 @@ from qdts.models.evaluation.splits import evaluation_ids, limit_ids, load_rows
 from qdts.models.evaluation.systems import document_of
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import PromptBuilder, PromptConfig
-from qdts.models.tokenizer import FIRST_MARKER, Tokenizer
+from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS, Tokenizer
 from qdts.models.training.data.config import PrepareConfig
 from qdts.models.training.data.prepare import prepare
 from qdts.models.training.examples import make_example
@@ -104,10 +105,8 @@ class AblationData:
 
     def _load_builder(self, vocab_size: int, num_hints: int) -> PromptBuilder:
         directory = self._vocabulary(vocab_size)
-        tokenizer, lexicon = (
-            Tokenizer.load(directory / "tokenizer.json"),
-            Lexicon.load(directory / "lexicon.safetensors"),
-        )
+        tokenizer = Tokenizer.load(directory / "tokenizer.json")
+        lexicon = Lexicon.load(directory / "lexicon.safetensors")
         return PromptBuilder(tokenizer, lexicon, self._prompt(num_hints))
 
     def _prompt(self, num_hints: int) -> PromptConfig:
@@ -126,6 +125,27 @@ def load_held_out(config: DataConfig) -> list[EvalRow]:
     for row in load_row_file():
         grouped.setdefault(row.set, []).append(row)
     return [row for rows in grouped.values() for row in rows[: config.rows_per_set]]
+
+
+def hint_shares(data: AblationData, variant: Variant) -> dict[str, float]:
+    """How often the first hint, and any hint, names the right first sentence: what a net gets from its ranker.
+
+    Means of the sets' means over the rows that have a right one.
+    """
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for item in data.held_out(variant):
+        if item.first is not None:
+            hinted = _hinted(data.builder(variant), item.row)
+            found.setdefault(item.row.set, []).append((item.first in hinted[:1], item.first in hinted))
+    first, among = (fmean(fmean(pair[which] for pair in pairs) for pairs in found.values()) for which in (0, 1))
+    return {"first": first, "any": among}
+
+
+def _hinted(builder: PromptBuilder, row: EvalRow) -> list[int]:
+    """Where the hinted sentences begin, best first."""
+    prompt = builder.build(row.query, document_of(row), max_words=_MAX_WORDS)
+    markers = [token for token in prompt.prefix.tolist() if FIRST_MARKER <= token < FIRST_MARKER + NUM_MARKERS]
+    return [prompt.sentences[token - FIRST_MARKER].span.start for token in markers]
 
 
 def _first_sentence(builder: PromptBuilder, row: EvalRow) -> int | None:
