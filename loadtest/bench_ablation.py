@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qdts.loadtest.ablation import shapes, table
-from qdts.loadtest.ablation.data import AblationData, DataConfig
+from qdts.loadtest.ablation.data import AblationData, DataConfig, hint_shares
 from qdts.loadtest.ablation.nets import Scale
 from qdts.loadtest.ablation.trial import TrialConfig, load_result, run_trial
 from qdts.loadtest.ablation.variants import BASE, Variant, choose_variants
@@ -24,8 +24,8 @@ from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
 from qdts.models.evaluation.samples import load_row_file
 from qdts.models.shipped import find_model
 from qdts.models.training.config import LoopConfig
-from qdts.models.training.corpus import SEPARATOR
-from qdts.models.training.prepare import PrepareConfig
+from qdts.models.training.data.config import PrepareConfig, Source, VariantConfig
+from qdts.models.training.data.corpus import SEPARATOR
 
 SHIPPED_VOCABULARY = 16384
 # Training rows: which share of each set. Short documents, so that many fit into few tokens.
@@ -75,7 +75,7 @@ class Plan:
             prefetch=0,
             checkpoint_minutes=2.0,
             max_minutes=self.max_minutes,
-            log_every=max(1, self.num_steps // 15),
+            log_every=max(1, self.num_steps // 20),
             seed=seed,
         )
 
@@ -114,6 +114,7 @@ def figures(plan: Plan, results: Sequence[dict[str, Any]]) -> dict[str, object]:
         },
         "trials": len(results),
         "table": [asdict(line) for line in table.table_lines(results)],
+        "hints": hint_shares(AblationData(plan.data), choose_variants([BASE])[0]),
         "full_size": [asdict(cost) for cost in shapes.full_size_costs()],
     }
 
@@ -124,8 +125,8 @@ def full_plan(args: argparse.Namespace) -> Plan:
     rows = PrepareConfig(
         model=out,
         out=out,
-        rows=tuple(args.data / f"{name}.jsonl.zst" for name in ROWS),
-        row_shares=tuple(ROWS.values()),
+        sources=tuple(Source(paths=(args.data / f"{name}.jsonl.zst",), share=share) for name, share in ROWS.items()),
+        variants=VariantConfig(negative_share=0.0, joined_share=0.0),
         evaluation=args.data,
     )
     data = DataConfig(
@@ -154,7 +155,9 @@ def quick_plan(out: Path) -> Plan:
     prose = out / "prose.txt"
     documents = [f"{row.title}\n{row.document}" for row in load_row_file()]
     prose.write_text(f"\n{SEPARATOR}\n".join(documents), encoding="utf-8")
-    rows = PrepareConfig(model=out, out=out, corpus=(prose,), corpus_share=1.0, max_examples=60)
+    # The sample is all evaluation rows: what the rule holds out is some of it.
+    source = Source(paths=(prose,), licence="see models/evaluation/samples", hold_out=False)
+    rows = PrepareConfig(model=out, out=out, sources=(source,), max_examples=60)
     return Plan(
         out=out,
         variants=tuple(choose_variants(QUICK_VARIANTS)),

@@ -33,6 +33,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.cpu import sums_exactly
 from qdts.models.runtimes.eager import EagerRuntime
 from qdts.models.runtimes.onnx_runtime import OnnxRuntime
+from qdts.models.settings import ModelSettings
 from qdts.models.shipped import find_model
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 from qdts.models.tokenizer import Tokenizer
@@ -106,9 +107,10 @@ def run(model: Path, rows: Sequence[EvalRow], num_threads: int, calibration: Cal
         builder = PromptBuilder(
             Tokenizer.load(scratch / "tokenizer.json"), Lexicon.load(scratch / "lexicon.safetensors"), PromptConfig()
         )
+        settings = ModelSettings.load(model)
         runtimes = open_runtimes(scratch, formats, num_threads)
         written = {
-            name: write_all(Summarizer(name, builder, runtime, SummarizerConfig()), rows, name)
+            name: write_all(Summarizer(name, builder, runtime, SummarizerConfig(), settings), rows, name)
             for name, runtime in runtimes.items()
         }
         sizes = {name: _megabytes(path) for name, path in formats.items()}

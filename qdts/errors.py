@@ -9,6 +9,7 @@ QdtsError
 ├─ Unavailable           try again, elsewhere
 │  ├─ Loading            not warmed up yet
 │  └─ Draining           about to exit
+├─ Refused               another service was asked and said no: asking again changes nothing
 ├─ DeadlineExceeded      the caller's time ran out before an answer could be made
 ├─ Cancelled             the caller went away
 ├─ Unsupported           this build or machine cannot do it
@@ -61,6 +62,10 @@ class QuotaExceeded(Overloaded):
 
 class Unavailable(QdtsError):
     """This server cannot answer now; another may."""
+
+
+class Refused(QdtsError):
+    """Another service answered this request with a status that asking again will not change."""
 
 
 class Loading(Unavailable):

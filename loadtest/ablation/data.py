@@ -1,11 +1,12 @@
 """What the trials read: a tokenizer and lexicon per vocabulary, training examples, held-out prompts. Made once, kept.
 
-Training rows are those of `models/training/prepare.py`: nothing held out, nothing that touches an evaluation row.
+Training rows are those of `models/training/data/`: nothing held out, nothing that touches an evaluation row.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 
 from qdts.errors import ConfigError
 from qdts.loadtest.ablation.variants import Variant
@@ -16,9 +17,10 @@ from qdts.models.evaluation.splits import evaluation_ids, limit_ids, load_rows
 from qdts.models.evaluation.systems import document_of
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import PromptBuilder, PromptConfig
-from qdts.models.tokenizer import FIRST_MARKER, Tokenizer
+from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS, Tokenizer
+from qdts.models.training.data.config import PrepareConfig
+from qdts.models.training.data.prepare import prepare
 from qdts.models.training.examples import make_example
-from qdts.models.training.prepare import PrepareConfig, prepare
 from qdts.models.training.stages import LexiconConfig, TokenizerConfig, run_lexicon, run_tokenizer
 
 _MAX_WORDS = 64  # what make_example builds its prompts for
@@ -33,7 +35,7 @@ class DataConfig:
     """
 
     out: Path
-    # Everything `prepare` takes but `model` and `out`, which are set for each data set.
+    # Everything `prepare` takes but `model`, `out` and `prompt`, which are set for each data set.
     rows: PrepareConfig
     vocabularies: tuple[tuple[int, Path], ...] = ()
     corpus: tuple[Path, ...] = ()
@@ -79,7 +81,8 @@ class AblationData:
         directory, partial = self._config.out / name, self._config.out / f"{name}.partial"
         if not directory.is_dir():
             model = self._vocabulary(variant.vocab_size)
-            prepare(replace(self._config.rows, model=model, out=partial), self.builder(variant))
+            prompt = self._prompt(variant.num_hints)
+            prepare(replace(self._config.rows, model=model, out=partial, prompt=prompt))
             partial.rename(directory)
         return directory
 
@@ -102,10 +105,12 @@ class AblationData:
 
     def _load_builder(self, vocab_size: int, num_hints: int) -> PromptBuilder:
         directory = self._vocabulary(vocab_size)
-        settings = PromptConfig(max_input_tokens=self._config.max_input_tokens, num_hints=num_hints)
-        return PromptBuilder(
-            Tokenizer.load(directory / "tokenizer.json"), Lexicon.load(directory / "lexicon.safetensors"), settings
-        )
+        tokenizer = Tokenizer.load(directory / "tokenizer.json")
+        lexicon = Lexicon.load(directory / "lexicon.safetensors")
+        return PromptBuilder(tokenizer, lexicon, self._prompt(num_hints))
+
+    def _prompt(self, num_hints: int) -> PromptConfig:
+        return PromptConfig(max_input_tokens=self._config.max_input_tokens, num_hints=num_hints)
 
     def _find_held_out(self, vocab_size: int) -> list[HeldOut]:
         builder = self._builders(vocab_size, 3)
@@ -120,6 +125,27 @@ def load_held_out(config: DataConfig) -> list[EvalRow]:
     for row in load_row_file():
         grouped.setdefault(row.set, []).append(row)
     return [row for rows in grouped.values() for row in rows[: config.rows_per_set]]
+
+
+def hint_shares(data: AblationData, variant: Variant) -> dict[str, float]:
+    """How often the first hint, and any hint, names the right first sentence: what a net gets from its ranker.
+
+    Means of the sets' means over the rows that have a right one.
+    """
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for item in data.held_out(variant):
+        if item.first is not None:
+            hinted = _hinted(data.builder(variant), item.row)
+            found.setdefault(item.row.set, []).append((item.first in hinted[:1], item.first in hinted))
+    first, among = (fmean(fmean(pair[which] for pair in pairs) for pairs in found.values()) for which in (0, 1))
+    return {"first": first, "any": among}
+
+
+def _hinted(builder: PromptBuilder, row: EvalRow) -> list[int]:
+    """Where the hinted sentences begin, best first."""
+    prompt = builder.build(row.query, document_of(row), max_words=_MAX_WORDS)
+    markers = [token for token in prompt.prefix.tolist() if FIRST_MARKER <= token < FIRST_MARKER + NUM_MARKERS]
+    return [prompt.sentences[token - FIRST_MARKER].span.start for token in markers]
 
 
 def _first_sentence(builder: PromptBuilder, row: EvalRow) -> int | None:

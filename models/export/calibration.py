@@ -26,6 +26,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.embedding import EMBEDDING
 from qdts.models.runtimes.graph import Array, Graph
 from qdts.models.runtimes.onnx_runtime import OnnxRuntime
+from qdts.models.settings import ModelSettings
 from qdts.models.summarizer import Generation, SummarizerConfig
 from qdts.models.tokenizer import Tokenizer
 
@@ -82,13 +83,14 @@ def calibrate(model: Path, rows: Sequence[EvalRow], *, num_threads: int | None =
     builder = PromptBuilder(
         Tokenizer.load(model / "tokenizer.json"), Lexicon.load(model / "lexicon.safetensors"), PromptConfig()
     )
+    trims = ModelSettings.load(model).copying.trims
     seen: dict[tuple[str, str], Inputs] = {}
     with tempfile.TemporaryDirectory() as scratch:
         runtime = _watched_runtime(model / "onnx" / "fp32", Path(scratch), seen, num_threads)
         for index, row in enumerate(tqdm(rows, desc="calibrate", unit="prompt", disable=None)):
             mode = _MODES[index % len(_MODES)]
             prompt = builder.build(row.query, document_of(row), max_words=_MAX_SUMMARY_WORDS, mode=mode)
-            generation = Generation(runtime, [prompt], SummarizerConfig())
+            generation = Generation(runtime, [prompt], SummarizerConfig(), trims=trims)
             while generation.active:
                 generation.step()
     return Calibration(len(rows), seen)

@@ -39,7 +39,8 @@ Counts = Counter[str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeachConfig:
-    """`rows` are JSONL files, plain or zstd (query, doc; title, summary, answers where known); `out` is one, too.
+    """`rows` are JSONL files, plain or zstd (query, doc; title, summary, answers where known; other names as in
+    data/rows.py); `out` is one, too.
 
     The table named by `teacher` has that teacher's settings. `see_reference` shows the built-in teacher what people
     wrote: it then teaches with hindsight; the others never see it.
@@ -53,6 +54,8 @@ class TeachConfig:
     openai: OpenAiConfig = field(default_factory=OpenAiConfig)
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
     see_reference: bool = True
+    # Leave out documents the evaluation's rule holds out (15 of 100, by hash); false for rows never evaluated on.
+    hold_out: bool = True
     # Answers given so far; beside `out` where not named
     cache: Path = Path()
     # A seeded sample of so many rows; 0 for all
@@ -103,7 +106,7 @@ def teach(config: TeachConfig, teacher: Teacher) -> Counts:
 
     Raises Unavailable when the teacher fails row after row; what it has answered is kept.
     """
-    chosen = choose_rows(config.rows, limit=config.limit, seed=config.seed)
+    chosen = choose_rows(config.rows, limit=config.limit, seed=config.seed, hold_out=config.hold_out)
     counts: Counts = Counter({TAUGHT: 0, EMPTY: 0, UNSURE: 0, FAULTS: 0, **chosen.left_out})
     unfinished = config.out.with_name(config.out.name + ".part")
     config.out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ from qdts.loadtest.ablation.data import AblationData, DataConfig
 from qdts.loadtest.ablation.variants import VARIANTS
 from qdts.loadtest.bench_ablation import QUICK_VARIANTS, Plan, figures, main, quick_plan, run_plan
 from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS
+from qdts.models.training.data.config import PrepareConfig, Source
 from qdts.models.training.dataset import ExampleSet
-from qdts.models.training.prepare import PrepareConfig
 
 
 @pytest.fixture(autouse=True)
@@ -86,11 +86,12 @@ def test_table_and_figures_are_written(plan: Plan, results: list[dict[str, Any]]
     assert len(table.splitlines()) == 2 + 5  # two modes, two modes, one
     assert (plan.out / "ablation.png").is_file()
     written = json.loads(json.dumps(figures(plan, results)))
+    assert 0 < written["hints"]["first"] <= written["hints"]["any"] <= 1
     assert written["trials"] == 3 and len(written["table"]) == 5 and len(written["full_size"]) == 5
 
 
 def test_bad_settings_name_field_and_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = PrepareConfig(model=tmp_path, out=tmp_path, corpus=(tmp_path,))
+    rows = PrepareConfig(model=tmp_path, out=tmp_path, sources=(Source(paths=(tmp_path / "rows.jsonl",)),))
     with pytest.raises(ConfigError, match="rows_per_set must be at least 1, is 0"):
         DataConfig(out=tmp_path, rows=rows, rows_per_set=0)
     with pytest.raises(ConfigError, match="corpus must name files to make a vocabulary of 16384"):

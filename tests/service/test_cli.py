@@ -330,7 +330,7 @@ RUN = 'model = "m"\n[task]\ndata = ["a"]\nshares = [1]\n[loop]\nout = "o"\n'
     ("text", "message"),
     [
         ("nonsense", "is not TOML"),
-        ("stesp = 5", "unknown setting stesp; known: model, task, loop"),
+        ("stesp = 5", "unknown setting stesp; known: model, loop, start_from"),
         ('start_from = "a"', "model is missing"),
         (RUN.replace("shares = [1]", ""), "task.shares is missing"),
         (RUN.replace("[1]", "[1, 2]"), "shares must name one number per data set"),

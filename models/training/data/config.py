@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from qdts.models.prompt import PromptConfig
+
 _ROW_SUFFIXES = (".jsonl", ".jsonl.zst")
 _PROSE_SUFFIXES = (".txt", ".txt.zst")
 # More examples than anybody has.
@@ -171,6 +173,7 @@ class PrepareConfig:
     clean: CleanConfig = field(default_factory=CleanConfig)
     duplicates: DuplicateConfig = field(default_factory=DuplicateConfig)
     variants: VariantConfig = field(default_factory=VariantConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
     num_workers: int = 1
     seed: int = 0
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from qdts.models.evaluation.contamination import Contamination
 from qdts.models.lexicon import Lexicon
-from qdts.models.prompt import PromptBuilder, PromptConfig
+from qdts.models.prompt import PromptBuilder
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.data.building import Built, BuiltExample, build
 from qdts.models.training.data.chunks import Chunk, read_chunks
@@ -46,7 +46,7 @@ def _start(config: PrepareConfig) -> None:
     _Worker.collector = Collector(contamination=contamination, clean=config.clean, weak=config.weak)
     tokenizer = Tokenizer.load(config.model / "tokenizer.json")
     lexicon = Lexicon.load(config.model / "lexicon.safetensors")
-    _Worker.builder = PromptBuilder(tokenizer, lexicon, PromptConfig())
+    _Worker.builder = PromptBuilder(tokenizer, lexicon, config.prompt)
 
 
 def _collect(chunk: Chunk) -> Collected:

@@ -64,15 +64,6 @@ class Tally:
     def report(self) -> dict[str, Any]:
         """Everything counted, as JSON has it."""
         reasons: Counter[str] = Counter()
-        files = sorted({*self.num_read, *(file for file, _ in self.dropped)})
-        by_file = {
-            file: {
-                "read": self.num_read[file],
-                "bad": self.num_bad[file],
-                "dropped": {reason: n for (name, reason), n in sorted(self.dropped.items()) if name == file},
-            }
-            for file in files
-        }
         for (_, reason), count in self.dropped.items():
             reasons[reason] += count
         return {
@@ -82,8 +73,12 @@ class Tally:
             "written": self.written.total(),
             "traits": dict(sorted(self.traits.items())),
             "markers": {str(number): self.markers[number] for number in sorted(self.markers)},
-            "files": by_file,
+            "files": {file: self._of_file(file) for file in sorted(self.num_read)},
         }
+
+    def _of_file(self, file: str) -> dict[str, Any]:
+        dropped = {reason: count for (name, reason), count in sorted(self.dropped.items()) if name == file}
+        return {"read": self.num_read[file], "bad": self.num_bad[file], "dropped": dropped}
 
     def write(self, directory: Path) -> None:
         """Write report.json and sources.json."""

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from qdts.errors import ConfigError, DeadlineExceeded, QdtsError, Unavailable
+from qdts.errors import ConfigError, DeadlineExceeded, QdtsError, Refused, Unavailable
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
 # The caller's settings are wrong: no row will fare better.
@@ -56,10 +56,6 @@ def _check_url(url: str) -> None:
         raise ValueError("url must be http(s)://HOST...")
     if parts.username or parts.password:
         raise ValueError("url must not hold a user or a password: name the key's variable in key_variable")
-
-
-class Refused(QdtsError):
-    """The endpoint answered this request with a status that asking again will not change."""
 
 
 class _Retryable(Exception):

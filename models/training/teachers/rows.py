@@ -1,7 +1,7 @@
 """The rows of JSONL a teacher is asked, and the rows that are written. Knows no teacher and no student.
 
-Bad lines are counted and passed over. Rows of the evaluation side are left out: their set can no longer be told from
-the name of the file that is written.
+Fields have the names that `prepare` reads (data/rows.py). Bad lines are counted and passed over. Rows of the
+evaluation side are left out: their set can no longer be told from the name of the file that is written.
 """
 
 import json
@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from qdts.errors import ConfigError
-from qdts.models.evaluation.rows import Fields, open_bytes, row_from_fields
+from qdts.models.evaluation.rows import VERDICT_SETS, Fields, open_bytes, row_from_fields
 from qdts.models.evaluation.splits import OFFICIAL_TEST_SETS, is_held_out
+from qdts.models.training.data.rows import DOCUMENT_FIELDS, QUERY_FIELDS
 from qdts.models.training.teachers.base import TeacherOutput, TeacherRow
 
 # Why a row is left out; keys of the stage's report
-BAD, HELD_OUT = "bad", "held_out"
+BAD, HELD_OUT, LATER_TURN = "bad", "held_out", "later_turn"
+# What `prepare` takes such a summary for: made of the document, but not always of one run of it.
+KIND = "taught"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +44,16 @@ class Chosen:
                     yield set_of(fields, path), fields
 
 
-def choose_rows(paths: Sequence[Path], *, limit: int, seed: int) -> Chosen:
-    """All rows that can be taught on; with a `limit` above 0 a seeded sample of so many."""
+def choose_rows(paths: Sequence[Path], *, limit: int = 0, seed: int = 0, hold_out: bool = True) -> Chosen:
+    """All rows that can be taught on; with a `limit` above 0 a seeded sample of so many.
+
+    `hold_out` leaves out the documents that the evaluation's rule holds out; official test splits always are.
+    """
     usable: list[tuple[int, int]] = []
-    left_out: Counter[str] = Counter({BAD: 0, HELD_OUT: 0})
+    left_out: Counter[str] = Counter({BAD: 0, HELD_OUT: 0, LATER_TURN: 0})
     for which, path in enumerate(paths):
         for number, line in _lines(path):
-            fault = _fault(parse_row(line), path)
+            fault = _fault(parse_row(line), path, hold_out)
             if fault:
                 left_out[fault] += 1
             else:
@@ -78,19 +84,36 @@ def parse_row(line: bytes) -> Fields | None:
         return None
     if not isinstance(fields, dict):
         return None
-    row = cast(Fields, fields)
+    row = _renamed(cast(Fields, fields))
     texts = [row.get("query"), row.get("doc")]
     told = [row.get("title"), row.get("summary"), row.get("reference")]
     has_texts = all(isinstance(text, str) and text.strip() for text in texts)
     return row if has_texts and all(text is None or isinstance(text, str) for text in told) else None
 
 
-def _fault(fields: Fields | None, path: Path) -> str:
-    """Why a row is left out: BAD, HELD_OUT, "" for no reason."""
+def _renamed(fields: Fields) -> Fields:
+    """Query, document and reference under the first of the names they may have.
+
+    An `answer` beside a summary is a short one; alone it is the reference.
+    """
+    references = ("summary",) if fields.get("reference") is not None else ("summary", "answer")
+    row = dict(fields)
+    for names in (QUERY_FIELDS, DOCUMENT_FIELDS, references):
+        found = next((name for name in names if row.get(name) is not None), names[0])
+        if found != names[0]:
+            row[names[0]] = row.pop(found)
+    return row
+
+
+def _fault(fields: Fields | None, path: Path, hold_out: bool) -> str:
+    """Why a row is left out: BAD, HELD_OUT, LATER_TURN, "" for no reason."""
     if fields is None:
         return BAD
     is_test = set_of(fields, path) in OFFICIAL_TEST_SETS and fields.get("split") == "test"
-    return HELD_OUT if is_test or is_held_out(str(fields["doc"])) else ""
+    if is_test or (hold_out and is_held_out(str(fields["doc"]))):
+        return HELD_OUT
+    # Its first question is not what its reference answers.
+    return LATER_TURN if fields.get("history") else ""
 
 
 def set_of(fields: Mapping[str, object], path: Path) -> str:
@@ -112,9 +135,12 @@ def teacher_row(fields: Mapping[str, Any], set_name: str, *, sees_reference: boo
 
 
 def taught_row(fields: Fields, set_name: str, output: TeacherOutput, teacher: str) -> Fields:
-    """The row with the teacher's summary."""
-    return fields | {
+    """The row with the teacher's summary. A verdict (yes, no) is no short answer, which only the set's name told."""
+    kept = {("verdict" if name == "answer" and set_name in VERDICT_SETS else name): fields[name] for name in fields}
+    return kept | {
         "set": set_name,
+        "kind": KIND,
+        "reference_kind": fields.get("reference_kind") or fields.get("kind") or "",
         "summary": output.text,
         "reference": _reference(fields),
         "teacher": teacher,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -168,6 +169,6 @@ def test_a_scale_for_a_tensor_with_an_outlier() -> None:
         ({"percentile": 50.0}, r"percentile must lie in \[90, 100\], is 50.0"),
     ],
 )
-def test_bad_settings_are_named(changes: dict[str, object], message: str) -> None:
+def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ExplicitConfig(model=Path("m"), **changes)

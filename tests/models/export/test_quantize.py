@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.graph import Graph
 
 
-def run(exported: Path, target: Path, calibration: Calibration | None, **changes: object) -> QuantizeReport:
+def run(exported: Path, target: Path, calibration: Calibration | None, **changes: Any) -> QuantizeReport:
     config = QuantizeConfig(**({"model": exported, "calibration": CalibrationConfig(num_rows=4)} | changes))
     source = exported / "onnx" / "fp32"
     return write_int8(read_graphs(source), source, target, config, calibration)
@@ -108,7 +109,7 @@ def test_rows_are_spread_over_the_file() -> None:
         ({"grid": ()}, "grid must hold"),
     ],
 )
-def test_bad_settings_are_named(changes: dict[str, object], message: str) -> None:
+def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         QuantizeConfig(model=Path("m"), **changes)
     with pytest.raises(ValueError, match=r"num_rows must lie in \[1, 4096\], is 0"):

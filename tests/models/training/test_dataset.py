@@ -1,6 +1,5 @@
 """Data sets are read as they were written; batches keep their budget and repeat with their seed."""
 
-import gc
 import weakref
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -61,7 +60,6 @@ def test_rows_are_written_as_they_come(examples: list[Example], tmp_path: Path) 
     def make() -> Iterator[Example]:
         for example in examples[:10]:
             row = WeakExample(**{f.name: getattr(example, f.name) for f in fields(Example)})
-            gc.collect()
             assert sum(ref() is not None for ref in alive) <= 2
             alive.append(weakref.ref(row))
             yield row

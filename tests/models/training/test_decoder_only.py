@@ -54,8 +54,7 @@ def row_loss(net: DecoderOnly, batch: TrainBatch, row: int) -> Tensor:
 @torch.no_grad()
 def test_the_loss_is_that_of_each_row_alone(config: FitTaskConfig) -> None:
     net, task = make_net(), DecoderOnlyTask(config)
-    batch = next(task.batches())
-    assert len(set(batch.mask.sum(axis=1).tolist())) > 1, "rows differ in length"
+    batch = next(batch for batch in task.batches() if len(set(batch.mask.sum(axis=1).tolist())) > 1)
     outcome = task.loss(net, batch)
     expected = sum((row_loss(net, batch, row) for row in range(len(batch.ids))), torch.zeros(()))
     torch.testing.assert_close(outcome.loss, expected / batch.weights.sum())

@@ -87,12 +87,11 @@ def test_release_loads_and_answers_with_the_documents_words(trained: Path, tmp_p
     assert all(sentence.source and sentence.source.of(text) == sentence.text for sentence in summary.sentences)
 
 
-def test_a_release_keeps_the_models_settings(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdts.models.training.stages.export", lambda *_: None)
+def test_a_release_keeps_the_models_settings(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "fit" / "model", tmp_path / "model")
     trims = ModelSettings(copying=Copying(trims=True))
     trims.save(tmp_path / "model")
-    release = ReleaseConfig(model=tmp_path / "model", out=tmp_path / "toy", name="toy", version="0")
+    release = ReleaseConfig(model=tmp_path / "model", out=tmp_path / "toy", name="toy", version="0", sample_rows=0)
     run_release(release)
     assert ModelSettings.load(release.out) == trims
     assert "qdts.json" in verify(release.out).files

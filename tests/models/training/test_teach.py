@@ -1,6 +1,7 @@
 """The stage from rows to taught rows: what is kept, left out, counted, and asked again after a run was cut short."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 
 from qdts.errors import ConfigError, Unavailable, WeightsMissing
 from qdts.models.evaluation.splits import is_held_out
-from qdts.models.prompt import PromptBuilder
-from qdts.models.training.data.prepare import PrepareConfig, prepare
+from qdts.models.lexicon import Lexicon
+from qdts.models.training.data.config import CleanConfig, PrepareConfig, Source
+from qdts.models.training.data.prepare import prepare
 from qdts.models.training.data.weak import TrainRow
 from qdts.models.training.teach import TeachConfig, build_teacher, run_teach, teach
 from qdts.models.training.teachers.base import TeacherOutput, TeacherRow
@@ -107,11 +109,18 @@ def test_rows_keep_their_fields_and_get_the_teacher_s_summary(source: Path, kept
     assert report == {"teacher": "builtin", **counts}
 
 
-def test_prepare_reads_what_was_taught(source: Path, builder: PromptBuilder, tmp_path: Path) -> None:
+def test_prepare_reads_what_was_taught(
+    source: Path, tokenizer_path: Path, lexicon: Lexicon, tmp_path: Path, kept: list[TrainRow]
+) -> None:
     run = config(source)
-    counts = teach(run, BuiltinTeacher(BM25, None))
-    num_examples = prepare(PrepareConfig(model=tmp_path, out=tmp_path / "data", rows=(run.out,)), builder)
-    assert num_examples > 0.7 * counts["taught"]
+    teach(run, BuiltinTeacher(BM25, None))
+    shutil.copyfile(tokenizer_path, tmp_path / "tokenizer.json")
+    lexicon.save(tmp_path / "lexicon.safetensors")
+    clean = CleanConfig(min_document_words=10)
+    sources = (Source(paths=(run.out,), max_per_document=1000, max_lead_share=1.0),)
+    tally = prepare(PrepareConfig(model=tmp_path, out=tmp_path / "data", sources=sources, clean=clean))
+    assert tally.written.total() > 10
+    assert {(origin.licence, origin.source, origin.kind) for origin in tally.written} == {("CC0", "prose", "taught")}
 
 
 def test_free_text_is_grounded_and_counted(source: Path, kept: list[TrainRow]) -> None:
@@ -189,11 +198,14 @@ def test_bad_lines_are_counted_and_cost_no_other(source: Path, kept: list[TrainR
 def test_rows_of_the_evaluation_side_are_left_out(source: Path, rows: list[TrainRow], kept: list[TrainRow]) -> None:
     held_out = next(f"This is document {n}." for n in range(99) if is_held_out(f"This is document {n}."))
     official = json.dumps({"query": "q", "doc": kept[0].document, "set": "qmsum", "split": "test"})
-    lines = [json.dumps({"query": "q", "doc": held_out}), official]
+    later = json.dumps({"query": "q", "doc": kept[0].document, "history": ["a"]})
+    lines = [json.dumps({"query": "q", "doc": held_out}), official, later]
     source.write_text("\n".join(lines) + "\n" + source.read_text())
     counts = teach(config(source), Quoter())
-    assert counts["held_out"] == 2
+    assert (counts["held_out"], counts["later_turn"]) == (2, 1)
     assert counts["taught"] == len(kept)
+    counts = teach(config(source, hold_out=False), Quoter())
+    assert (counts["held_out"], counts["taught"]) == (1, len(kept) + 1)
     test_file = source.with_name("pubmedqa_pqal.jsonl")
     test_file.write_text(json.dumps({"query": "q", "doc": kept[0].document, "split": "test"}) + "\n")
     assert teach(config(test_file), Quoter())["held_out"] == 1
@@ -207,6 +219,35 @@ def test_a_row_without_a_summary_can_be_taught_and_one_taught_before_keeps_its_r
     run = config(source)
     teach(run, BuiltinTeacher(BM25, None))
     assert [row["reference"] for row in read(run.out)] == ["", "by hand"]
+
+
+def test_fields_may_have_the_names_that_prepare_reads(source: Path, kept: list[TrainRow]) -> None:
+    row = kept[0]
+    lines = [
+        {"question": row.query, "context": row.document, "answer": row.reference},
+        {"query": row.query, "document": row.document, "summary": row.reference, "answer": "short"},
+        {"query": row.query, "text": row.document, "reference": row.reference, "answer": "short"},
+    ]
+    source.write_text("\n".join(map(json.dumps, lines)))
+    quoter, run = Quoter(), config(source)
+    teach(run, quoter)
+    assert {(row.query, row.document, row.reference) for row in quoter.asked} == {
+        (row.query, row.document, row.reference)
+    }
+    assert {row.answers for row in quoter.asked} == {(), ("short",)}
+    assert [taught["reference"] for taught in read(run.out)] == [row.reference] * 3
+
+
+def test_a_verdict_is_no_short_answer_of_the_new_set(source: Path, kept: list[TrainRow]) -> None:
+    path = source.with_name("pubmedqa_pqal.jsonl")
+    row = {"query": kept[0].query, "doc": kept[0].document, "summary": kept[0].reference, "answer": "yes", "kind": "k"}
+    path.write_text(json.dumps(row))
+    quoter, run = Quoter(), config(path)
+    teach(run, quoter)
+    assert quoter.asked[0].answers == ()
+    [taught] = read(run.out)
+    assert (taught["verdict"], taught["reference_kind"], taught["kind"]) == ("yes", "k", "taught")
+    assert "answer" not in taught
 
 
 def test_unsure_and_empty_answers_are_left_out(source: Path, kept: list[TrainRow]) -> None:

@@ -1,6 +1,7 @@
 """Results keep their order; items are taken only as results are."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,9 @@ def shifted(item: int) -> int:
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_order_start_and_faults(num_workers: int) -> None:
+def test_order_start_and_faults(num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other processes import this file by its name.
+    monkeypatch.syspath_prepend(Path(__file__).parents[4])
     taken: list[int] = []
 
     def items() -> Iterator[int]:
