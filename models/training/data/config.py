@@ -4,23 +4,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from qdts.models.prompt import PromptConfig
+from qdts.models.training.config import check_at_least, check_shares
 
 _ROW_SUFFIXES = (".jsonl", ".jsonl.zst")
 _PROSE_SUFFIXES = (".txt", ".txt.zst")
 # More examples than anybody has.
 NO_LIMIT = 1_000_000_000
-
-
-def _check_shares(config: object, *names: str) -> None:
-    for name in names:
-        if not 0.0 <= getattr(config, name) <= 1.0:
-            raise ValueError(f"{name} must lie in [0, 1], is {getattr(config, name)}")
-
-
-def _check_counts(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, is {getattr(config, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +33,8 @@ class Source:
     hold_out: bool = True
 
     def __post_init__(self) -> None:
-        _check_shares(self, "share", "max_lead_share")
-        _check_counts(self, "max_per_document")
+        check_shares(self, ("share", "max_lead_share"))
+        check_at_least(self, 1, ("max_per_document",))
         if not self.paths:
             raise ValueError("paths must name at least one file")
         for path in self.paths:
@@ -89,8 +78,8 @@ class WeakConfig:
     typo_share: float = 0.03
 
     def __post_init__(self) -> None:
-        _check_shares(self, "lower_share", "typo_share")
-        _check_counts(self, "words_per_row", "max_per_page", "min_words")
+        check_shares(self, ("lower_share", "typo_share"))
+        check_at_least(self, 1, ("words_per_row", "max_per_page", "min_words"))
         shares = self.shares()
         if min(shares.values()) < 0 or not any(shares.values()):
             raise ValueError(f"shares of kinds must not be negative, nor all 0: {shares}")
@@ -116,8 +105,8 @@ class CleanConfig:
     max_repeated_share: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_shares(self, "max_repeated_share")
-        _check_counts(self, *(f.name for f in fields(self) if f.type is int))
+        check_shares(self, ("max_repeated_share",))
+        check_at_least(self, 1, [f.name for f in fields(self) if f.type is int])
         for noun in ("document", "reference"):
             least, most = getattr(self, f"min_{noun}_words"), getattr(self, f"max_{noun}_words")
             if most < least:
@@ -136,8 +125,8 @@ class DuplicateConfig:
     max_per_reference: int = 5
 
     def __post_init__(self) -> None:
-        _check_shares(self, "similarity")
-        _check_counts(self, "capacity", "max_per_question", "max_per_reference")
+        check_shares(self, ("similarity",))
+        check_at_least(self, 1, ("capacity", "max_per_question", "max_per_reference"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +140,8 @@ class VariantConfig:
     max_joined_words: int = 1_500
 
     def __post_init__(self) -> None:
-        _check_shares(self, "negative_share", "joined_share")
-        _check_counts(self, "max_joined_words")
+        check_shares(self, ("negative_share", "joined_share"))
+        check_at_least(self, 1, ("max_joined_words",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,5 +169,5 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources must name at least one source")
-        _check_shares(self, "max_bad_share")
-        _check_counts(self, "max_examples", "num_workers")
+        check_shares(self, ("max_bad_share",))
+        check_at_least(self, 1, ("max_examples", "num_workers"))

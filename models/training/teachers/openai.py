@@ -63,10 +63,9 @@ class OpenAiTeacher:
         with ThreadPoolExecutor(self._config.concurrency) as pool:
             try:
                 return list(pool.map(self._answer, rows))
-            except BaseException:
-                # Ctrl-C, or settings that cannot work: what has not been asked is not asked.
+            finally:
+                # After Ctrl-C, or settings that cannot work, what has not been asked is not asked.
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
 
     def _answer(self, row: TeacherRow) -> TeacherOutput:
         try:

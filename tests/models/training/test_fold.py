@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
 
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.t5 import T5
 from qdts.models.training.fold import FoldSettings, fold, least_squares
-
-transformers = pytest.importorskip("transformers")
 
 
 def make_bert(positions: float) -> Any:
