@@ -1,14 +1,15 @@
 """How each token of a document relates to the query, as numbers a net can use: the interaction features.
 
-They need the document's tokens and the query's, never a forward pass, so encoder states stay query-free
-(`indexed` mode) while the decoder still sees where the query's words are. Sentence values stand on every
-token of the sentence:
+Encoder states stay query-free (`indexed` mode) while the decoder still sees where the query's words are. Columns
+0 to 9 need the document's tokens and the query's, never a forward pass; the others compare encoder states
+(`similarity.py`). Sentence values stand on every token of the sentence:
 
 0 BM25 of the sentence / best in the document     1 BM25 / (BM25 + 5)          2 is the best by BM25
 3 cosine of the sentence's vector with the query's 4 the same, 0..1 in the document
 5 1 / (1 + rank) by 0 + 4                          6 share of the query's stems it holds
 7 the token's idf if its stem is in the query      8 best cosine of the token with a query token
 9 is the sentence's marker
+10 cosine of the sentence's mean state with the query's 11 softmax of it over the document 12 the same / the largest
 """
 
 from collections import Counter
@@ -20,7 +21,9 @@ import numpy as np
 from qdts.models.lexicon import Lexicon
 from qdts.models.runtimes.base import Floats, Ids
 
-NUM_FEATURES = 10
+NUM_TEXT_FEATURES = 10
+NUM_STATE_FEATURES = 3
+NUM_FEATURES = NUM_TEXT_FEATURES + NUM_STATE_FEATURES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from qdts.models.document import Document, Span
-from qdts.models.interaction import NUM_FEATURES, QueryView, SentenceView, sentence_features, token_features
+from qdts.models.interaction import NUM_TEXT_FEATURES, QueryView, SentenceView, sentence_features, token_features
 from qdts.models.lexicon import Lexicon
 from qdts.models.runtimes.base import Floats, Ids
 from qdts.models.text.bm25 import score_sentences
@@ -85,6 +86,11 @@ class Prompt:
     max_words: int
     coverage: float
 
+    @property
+    def query_ids(self) -> Ids:
+        """<q> and the query (Q,): what the encoder reads of it where it is encoded alone."""
+        return query_of(self.prefix)
+
 
 class PromptBuilder:
     """Builds prompts with one tokenizer and lexicon."""
@@ -150,11 +156,11 @@ class PromptBuilder:
         return [sources[k] for k in kept], [scores[chosen[k]] for k in kept]
 
     def _features(self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats) -> Floats:
-        blocks = [np.zeros((head_len, NUM_FEATURES), np.float32)]
+        blocks = [np.zeros((head_len, NUM_TEXT_FEATURES), np.float32)]
         for view, row in zip(views, by_sentence, strict=True):
             by_token = token_features(query, view, self._lexicon)  # (1 + T, 3)
             blocks.append(np.concatenate([np.tile(row, (len(by_token), 1)), by_token], axis=1))
-        blocks.append(np.zeros((1, NUM_FEATURES), np.float32))
+        blocks.append(np.zeros((1, NUM_TEXT_FEATURES), np.float32))
         return np.concatenate(blocks)  # (S, F)
 
 
@@ -186,6 +192,11 @@ def _encoder_ids(head: list[int], sources: Sequence[SourceSentence]) -> Ids:
 
 def _prefix(query_ids: Ids, hints: Sequence[int]) -> Ids:
     return np.array([PAD, QUERY, *query_ids.tolist(), HINT, *(marker(i) for i in hints), DOCUMENT], np.int64)
+
+
+def query_of(prefix: npt.NDArray[Any]) -> Ids:
+    """<q> and the query (Q,) out of a decoder's prefix."""
+    return prefix[1 : int(np.flatnonzero(prefix == HINT)[0])].astype(np.int64)
 
 
 def _best(by_sentence: Floats, num_hints: int) -> list[int]:

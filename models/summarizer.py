@@ -10,19 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
 from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_state, quote_piece
 from qdts.models.decoding.greedy import GreedyDecoder
 from qdts.models.document import Document, Summary, SummarySentence
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import verify
 from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
 from qdts.models.runtimes import load_runtime
-from qdts.models.runtimes.base import Runtime, RuntimeInfo
+from qdts.models.runtimes.base import Floats, Runtime, RuntimeInfo, States
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.settings import ModelSettings
+from qdts.models.similarity import similarity_features
 from qdts.models.tokenizer import Tokenizer
 
 
@@ -105,6 +108,20 @@ class Summarizer:
         return Generation(self._runtime, prompts, self._config, trims=self._settings.copying.trims)
 
 
+def read_prompts(runtime: Runtime, prompts: Sequence[Prompt]) -> tuple[list[States], list[Floats]]:
+    """Encode documents, and queries where the net compares the two; states and features per prompt."""
+    states = runtime.encode([prompt.encoder_ids for prompt in prompts])
+    features = [prompt.features for prompt in prompts]
+    if runtime.num_features == NUM_FEATURES:
+        queries = runtime.encode([prompt.query_ids for prompt in prompts])
+        made = [
+            similarity_features(prompt.encoder_ids, document.hidden, query.hidden)
+            for prompt, document, query in zip(prompts, states, queries, strict=True)
+        ]
+        features = [np.concatenate(pair, axis=1) for pair in zip(features, made, strict=True)]
+    return states, features
+
+
 class Generation:
     """Summaries being written, one per prompt: `while g.active: g.step()`."""
 
@@ -114,8 +131,7 @@ class Generation:
         started = time.monotonic()
         self._prompts = prompts
         self._states = [copy_state(prompt, trims=trims) for prompt in prompts]
-        encoded = runtime.encode([prompt.encoder_ids for prompt in prompts])
-        batch = runtime.start(encoded, [prompt.features for prompt in prompts])
+        batch = runtime.start(*read_prompts(runtime, prompts))
         self._decoder = GreedyDecoder(
             runtime,
             batch,

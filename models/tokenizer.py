@@ -7,8 +7,10 @@ inside one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tokenizers
 import tokenizers.processors
 
@@ -25,6 +27,11 @@ SPECIAL_TOKENS = (
 
 # NONE says that a document does not answer its query. The first tokenizers called that id <reserved>.
 _OLD_NAMES = {NONE: "<reserved>"}
+
+
+def is_marker(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which ids stand before a sentence."""
+    return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
 
 
 def marker(index: int) -> int:

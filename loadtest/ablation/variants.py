@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qdts.errors import ConfigError
-from qdts.models.interaction import NUM_FEATURES
+from qdts.models.interaction import NUM_TEXT_FEATURES
 from qdts.models.prompt import Mode
 
 BOTH_MODES: tuple[Mode, ...] = ("joint", "indexed")
@@ -27,7 +27,7 @@ class Variant:
     # The share of training examples whose encoder input leaves the query out.
     indexed_share: float = 0.5
     modes: tuple[Mode, ...] = BOTH_MODES
-    num_features: int = NUM_FEATURES
+    num_features: int = NUM_TEXT_FEATURES
     num_hints: int = 3
     vocab_size: int = 16384
     embedding_rate: float = 2e-3
@@ -68,7 +68,7 @@ VARIANTS = (
     # The twins: what an encoder-decoder and a decoder-only net make of the same bare prompts, and of the aided ones.
     Variant(name="plain_joint", group="shape", indexed_share=0.0, num_features=0, num_hints=0),
     _decoder_only("decoder_only_plain", num_features=0, num_hints=0),
-    _decoder_only("decoder_only_aided", num_features=NUM_FEATURES, num_hints=3),
+    _decoder_only("decoder_only_aided", num_features=NUM_TEXT_FEATURES, num_hints=3),
     Variant(name="vocab_8k", group="vocabulary", vocab_size=8192),
     Variant(name="vocab_24k", group="vocabulary", vocab_size=24576),
 )

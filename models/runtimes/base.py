@@ -52,6 +52,11 @@ class Runtime(Protocol):
     @property
     def info(self) -> RuntimeInfo: ...
 
+    @property
+    def num_features(self) -> int:
+        """F, the interaction features that `start` takes per token; 0: none."""
+        ...
+
     def encode(self, documents: Sequence[Ids]) -> list[States]:
         """Ids (S_i,) per document -> states (S_i, C) per document. Padding never changes a result."""
         ...

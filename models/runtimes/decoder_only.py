@@ -49,6 +49,11 @@ class DecoderOnlyRuntime:
         self._head = _Head(self._net)
 
     @property
+    def num_features(self) -> int:
+        """Interaction features per token."""
+        return self._net.config.num_features
+
+    @property
     def info(self) -> RuntimeInfo:
         """What this runtime is."""
         return RuntimeInfo(name="decoder_only", precision="fp32", device="cpu", num_threads=torch.get_num_threads())

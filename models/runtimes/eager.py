@@ -62,6 +62,11 @@ class EagerRuntime:
         return cls(checkpoint.load(directory), config)
 
     @property
+    def num_features(self) -> int:
+        """Interaction features per token."""
+        return self._net.config.num_features
+
+    @property
     def info(self) -> RuntimeInfo:
         """What this runtime is."""
         threads = torch.get_num_threads()

@@ -72,6 +72,9 @@ class OnnxRuntime:
         self._encoder = open_graph(graphs / "encoder.onnx", config)
         self._start = open_graph(graphs / "start.onnx", config)
         self._step = open_graph(graphs / "step.onnx", config)
+        # start: hidden, and for a network with interaction features: features, present
+        has_features = len(self._start.names) > 1
+        self._num_features = cast(int, self._start.shape("features")[2]) if has_features else 0
         # step: embedded, lengths, mask, then the document's arrays, then the cache's.
         self._num_arrays = (len(self._step.names) - 3) // 2
         _, self._num_heads, _, self._head_dim = cast(list[int], self._step.shape(self._step.names[-1]))
@@ -82,6 +85,11 @@ class OnnxRuntime:
         graphs = directory / "onnx" / config.precision
         check_weight_bits(graphs, config.providers)
         return cls(graphs, config)
+
+    @property
+    def num_features(self) -> int:
+        """Interaction features per token."""
+        return self._num_features
 
     @property
     def info(self) -> RuntimeInfo:
@@ -124,9 +132,8 @@ class OnnxRuntime:
     def _project(self, states: States, features: Floats | None) -> list[Floats]:
         """Per layer keys and values (H, S, D) of one document."""
         inputs: list[Array] = [states.hidden[None]]
-        if len(self._start.names) > 1:  # a network with interaction features: hidden, features, present
-            width = cast(int, self._start.shape("features")[2])
-            given = np.zeros((len(states.hidden), width), np.float32) if features is None else features
+        if self._num_features:
+            given = np.zeros((len(states.hidden), self._num_features), np.float32) if features is None else features
             inputs += [given[None], np.array([features is not None])]
         return [array[0] for array in self._start.run(*inputs)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from qdts.models.interaction import NUM_FEATURES
+from qdts.models.interaction import NUM_FEATURES, NUM_TEXT_FEATURES
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
@@ -44,12 +44,12 @@ class NetShape:
     num_layers: int = 4
     num_decoder_layers: int = 2
     num_heads: int = 4
-    # Interaction features added to the encoder's output: all of them, or 0 for a plain T5.
+    # Interaction features added to the encoder's output: all of them, those of the text, or 0 for a plain T5.
     num_features: int = NUM_FEATURES
 
     def __post_init__(self) -> None:
-        if self.num_features not in (0, NUM_FEATURES):
-            raise ValueError(f"num_features must be 0 or {NUM_FEATURES}, is {self.num_features}")
+        if self.num_features not in (0, NUM_TEXT_FEATURES, NUM_FEATURES):
+            raise ValueError(f"num_features must be 0, {NUM_TEXT_FEATURES} or {NUM_FEATURES}, is {self.num_features}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,11 @@ class LoopConfig:
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-3
     embedding_rate: float = 2e-3
+    # Of everything in the encoder, by AdamW: one that has learned already is spoilt by the rates of one that has not.
+    # None: as the rest of the net.
+    encoder_rate: float | None = None
+    # Position biases learn in every n-th step alone: on CPUs attention is slower where its mask needs a gradient.
+    position_bias_every: int = 1
     weight_decay: float = 0.01
     # Gradients are scaled down to this norm.
     clip_norm: float = 1.0
@@ -85,9 +90,11 @@ class LoopConfig:
     peak_flops: float | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, ("num_steps", "num_threads", "log_every"))
+        check_at_least(self, 1, ("num_steps", "num_threads", "log_every", "position_bias_every"))
         check_at_least(self, 0, ("warmup_steps", "weight_decay", "prefetch", "checkpoint_minutes"))
-        check_positive(self, ("learning_rate", "embedding_rate", "clip_norm", "max_minutes", "peak_flops"))
+        check_positive(
+            self, ("learning_rate", "embedding_rate", "encoder_rate", "clip_norm", "max_minutes", "peak_flops")
+        )
         check_shares(self, ("decay_share",))
         if not _DEVICE.fullmatch(self.device):
             raise ValueError(f"device must be cpu, cuda or cuda:N, is {self.device!r}")
@@ -112,12 +119,16 @@ class FitTaskConfig:
     # The share of examples whose markers are renumbered by a random shift: long documents are rare, and every
     # marker must learn to be chosen.
     shifted_share: float = 0.5
+    # The share of examples without hints and text features: what they tell need not be learned from the text.
+    unaided_share: float = 0.0
     # Loss weights: choosing a sentence and where to stop is what the copy constraint leaves to the net.
     marker_weight: float = 4.0
     end_weight: float = 2.0
     copied_weight: float = 0.5
     # Copied tokens are many and easy: the loss looks at this share of them.
     copied_share: float = 0.3
+    # Of the loss that brings a query and the sentences that answer it together in the encoder, beside the summary's.
+    similarity_weight: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,10 +137,10 @@ class FitTaskConfig:
         if min(self.shares) < 0:
             raise ValueError(f"shares must be at least 0, are {self.shares}")
         check_at_least(self, 1, ("tokens_per_batch",))
-        check_at_least(self, 0, ("end_weight", "copied_weight"))
+        check_at_least(self, 0, ("end_weight", "copied_weight", "similarity_weight"))
         # Every example has a marker: with this above 0 no batch is without weight.
         check_positive(self, ("marker_weight",))
-        check_shares(self, ("indexed_share", "shifted_share", "copied_share"))
+        check_shares(self, ("indexed_share", "shifted_share", "unaided_share", "copied_share"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,22 +16,28 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS
+from qdts.models.tokenizer import END, HINT, NONE, NUM_MARKERS, is_marker
 from qdts.models.training.array_file import ArrayFile
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.examples import Example
+from qdts.models.training.reading import pad_queries
 
 _COLUMNS = ("enc", "feat", "prefix", "target")
 _WEIGHT = "weight.npy"
+# The column of the features that says where sentences begin
+_IS_SENTENCE_MARKER = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainBatch:
-    """Padded arrays: ids and mask (B, S), features (B, S, F); tokens, labels and weights (B, T)."""
+    """Padded arrays: ids and mask (B, S), text features (B, S, F); queries and query_mask (B, Q); tokens, labels and
+    weights (B, T)."""
 
     ids: npt.NDArray[np.int64]
     mask: npt.NDArray[np.bool_]
     features: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.int64]
+    query_mask: npt.NDArray[np.bool_]
     tokens: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
@@ -148,8 +154,10 @@ def _length_groups(
 
 
 def collate(examples: Sequence[Example], config: FitTaskConfig, rng: np.random.Generator) -> TrainBatch:
-    """Pad examples to one batch; chance decides which lose the query, and whose markers are renumbered."""
+    """Pad examples to one batch; chance decides which lose the query, the hints, or their markers' numbers."""
     examples = [shift_markers(row, rng) if rng.random() < config.shifted_share else row for row in examples]
+    if config.unaided_share:
+        examples = [without_aids(row) if rng.random() < config.unaided_share else row for row in examples]
     cuts = [row.head_len if rng.random() < config.indexed_share else 0 for row in examples]
     decoder = [np.concatenate([row.prefix, row.target]).astype(np.int64) for row in examples]
     features = [row.features[cut:] for row, cut in zip(examples, cuts, strict=True)]
@@ -159,10 +167,13 @@ def collate(examples: Sequence[Example], config: FitTaskConfig, rng: np.random.G
     padded = np.zeros((*ids.shape, features[0].shape[1]), np.float32)
     for index, block in enumerate(features):
         padded[index, : len(block)] = block
+    queries, query_mask = pad_queries([row.prefix for row in examples])
     return TrainBatch(
         ids=ids,
         mask=mask,
         features=padded,
+        queries=queries,
+        query_mask=query_mask,
         tokens=_pad([row[:-1] for row in decoder]),
         labels=_pad([row[1:] for row in decoder]),
         weights=_pad_weights([_weights(row, config, rng) for row in examples]),
@@ -171,24 +182,28 @@ def collate(examples: Sequence[Example], config: FitTaskConfig, rng: np.random.G
 
 def shift_markers(row: Example, rng: np.random.Generator) -> Example:
     """The same example with its sentences numbered from a random one instead of from 0."""
-    num_sentences = int(np.count_nonzero(_is_marker(row.encoder_ids)))
+    num_sentences = int(np.count_nonzero(is_marker(row.encoder_ids)))
     shift = int(rng.integers(0, NUM_MARKERS - num_sentences + 1))
     columns = {
-        name: (ids + shift * _is_marker(ids)).astype(np.uint16)
+        name: (ids + shift * is_marker(ids)).astype(np.uint16)
         for name, ids in (("encoder_ids", row.encoder_ids), ("prefix", row.prefix), ("target", row.target))
     }
     return replace(row, **columns)
 
 
-def _is_marker(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
+def without_aids(row: Example) -> Example:
+    """The same example without hints, and of its text features the one that stands at markers alone."""
+    hint = int(np.flatnonzero(row.prefix == HINT)[0])
+    features = np.zeros_like(row.features)
+    features[:, _IS_SENTENCE_MARKER] = row.features[:, _IS_SENTENCE_MARKER]
+    return replace(row, prefix=np.concatenate([row.prefix[: hint + 1], row.prefix[-1:]]), features=features)
 
 
 def _weights(row: Example, config: FitTaskConfig, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Loss weight of each label: nothing for the prefix, then by what the token decides."""
     target = row.target.astype(np.int64)
     weights = (rng.random(len(target)) < config.copied_share).astype(np.float32) * config.copied_weight
-    weights[_is_marker(target)] = config.marker_weight
+    weights[is_marker(target) | (target == NONE)] = config.marker_weight
     weights[target == END] = config.end_weight
     return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights * np.float32(row.weight)])
 

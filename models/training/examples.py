@@ -15,7 +15,7 @@ from qdts.models.decoding.copying import CopySentence
 from qdts.models.document import Document, Span
 from qdts.models.prompt import Prompt, PromptBuilder
 from qdts.models.text.words import content_stems
-from qdts.models.tokenizer import END, HINT, NONE
+from qdts.models.tokenizer import END, NONE
 
 # A sentence counts as part of the reference if this share of it is.
 _MIN_SHARE = 0.15
@@ -71,8 +71,7 @@ def _example(prompt: Prompt, target: Sequence[int]) -> Example:
 
 def _query_len(prompt: Prompt) -> int:
     """Tokens at the head of the joint input that indexed mode leaves out: <q> and the query."""
-    # The decoder's prefix is <pad> <q> query <hint> ...
-    return int(np.flatnonzero(prompt.prefix == HINT)[0]) - 1
+    return len(prompt.query_ids)
 
 
 def find_span(text: str, quoted: str) -> Span | None:

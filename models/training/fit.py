@@ -12,11 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qdts.models.nets.flops import TRAINING_FACTOR, forward_flops
+from qdts.models.nets.flops import TRAINING_FACTOR, encoder_flops, forward_flops
 from qdts.models.nets.t5 import T5
 from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import ExampleSet, TrainBatch, batches
+from qdts.models.training.reading import (
+    read_documents,
+    reads_states,
+    sentence_numbers,
+    similarity_loss,
+    wanted_sentences,
+)
 from qdts.models.training.task import Outcome
 
 
@@ -37,29 +44,39 @@ class FitTask:
 
     def loss(self, net: nn.Module, batch: TrainBatch) -> Outcome:
         """`net` is a T5."""
-        return weighted_loss(cast(T5, net), batch)
+        return weighted_loss(cast(T5, net), batch, self._config.similarity_weight)
 
 
-def weighted_loss(net: T5, batch: TrainBatch) -> Outcome:
+def weighted_loss(net: T5, batch: TrainBatch, similarity_weight: float = 0.0) -> Outcome:
     """Cross-entropy per label, weighted; reports how often the right sentence would have been chosen first.
 
-    A batch whose weights are all nothing has a loss of nothing.
+    A batch whose weights are all nothing has a loss of nothing. Where the net has features made of states,
+    `similarity_weight` times the loss of what they are made from is added.
     """
     device = net.shared.weight.device
-    ids, mask, features, tokens = (
-        torch.as_tensor(array).to(device) for array in (batch.ids, batch.mask, batch.features, batch.tokens)
+    ids, mask, features, queries, query_mask, tokens = (
+        torch.as_tensor(array).to(device)
+        for array in (batch.ids, batch.mask, batch.features, batch.queries, batch.query_mask, batch.tokens)
     )
-    decoded = net.decode(tokens, net.interact(net.encode(ids, mask), features), mask)  # (B, T, C)
+    read, cosines = read_documents(net, ids, mask, features, queries, query_mask)  # (B, S, C), (B, N)
+    decoded = net.decode(tokens, read, mask)  # (B, T, C)
     # Chosen on the host: a boolean index on a GPU would wait for everything before it.
     wanted = np.flatnonzero(batch.weights)  # (N,)
     labels = torch.as_tensor(batch.labels.reshape(-1)[wanted]).to(device)
     weights = torch.as_tensor(batch.weights.reshape(-1)[wanted]).to(device)
     logits = net.logits(decoded.flatten(0, 1)[torch.as_tensor(wanted).to(device)]).float()  # (N, V)
     losses = F.cross_entropy(logits, labels, reduction="none")
+    loss = (losses * weights).sum() / weights.sum().clamp(min=1e-6)
+    report = token_report(logits.detach(), labels, losses.detach())
+    if cosines is not None and similarity_weight:
+        quoted = torch.as_tensor(batch.labels * (batch.weights > 0)).to(device)
+        wanted = wanted_sentences(ids, sentence_numbers(ids, mask), quoted, cosines.shape[1])
+        loss = loss + similarity_weight * similarity_loss(cosines, wanted)
+        report["similarity_accuracy"] = _similarity_accuracy(cosines.detach(), wanted)
     return Outcome(
-        loss=(losses * weights).sum() / weights.sum().clamp(min=1e-6),
+        loss=loss,
         num_tokens=int(batch.mask.sum()),
-        report=token_report(logits.detach(), labels, losses.detach()),
+        report=report,
         flops=_flops(net, batch, len(wanted)),
     )
 
@@ -76,6 +93,12 @@ def token_report(logits: Tensor, labels: Tensor, losses: Tensor) -> dict[str, fl
     }
 
 
+def _similarity_accuracy(cosines: Tensor, wanted: Tensor) -> Tensor:
+    """How often the closest sentence (B, N) is one that is wanted, of the rows that want one."""
+    hits = wanted.gather(1, cosines.argmax(1, keepdim=True))[:, 0]
+    return _mean_where(wanted.any(1), hits)
+
+
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
     """Not a number where nothing is chosen."""
     return (values * chosen).sum() / chosen.sum()
@@ -85,7 +108,9 @@ def _flops(net: T5, batch: TrainBatch, num_logits: int) -> float:
     """What the real tokens cost: padding does not count as use."""
     config = net.config
     real: list[Any] = batch.mask.sum(axis=1).tolist()
+    asked: list[Any] = batch.query_mask.sum(axis=1).tolist() if reads_states(net) else []
     decoder_tokens = batch.tokens.shape[1]
     total = sum(forward_flops(config, length, decoder_tokens, 0) for length in real)
+    total += sum(encoder_flops(config, length) for length in asked)
     logits = 2.0 * num_logits * config.d_model * config.vocab_size
     return TRAINING_FACTOR * (total + logits)

@@ -18,7 +18,7 @@ from qdts.models.nets.flops import peak_flops
 from qdts.models.training.config import LoopConfig
 from qdts.models.training.device import device_name, find_device, restore_rng, rng_state, uses_bf16
 from qdts.models.training.meter import Meter, append_row, cut_rows
-from qdts.models.training.optimizers import make_optimizers
+from qdts.models.training.optimizers import is_position_bias, make_optimizers
 from qdts.models.training.prefetch import prefetch
 from qdts.models.training.task import Task, batches_from
 
@@ -40,6 +40,8 @@ class Trainer:
         self._loss: Tensor | None = None
         self._uses_bf16 = uses_bf16(config.precision, self.device)
         self._optimizers = make_optimizers(net, config)
+        learned = [pair for pair in net.named_parameters() if pair[1].requires_grad]
+        self._position_biases = [parameter for name, parameter in learned if is_position_bias(name)]
         self._meter = Meter(config.peak_flops or peak_flops(device_name(self.device)))
         if config.compile:
             compile_parts(net)
@@ -76,6 +78,8 @@ class Trainer:
         for optimizer, rate in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
+        for parameter in self._position_biases:
+            parameter.requires_grad_(self.step_idx % self.config.position_bias_every == 0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_bf16):
             outcome = self.task.loss(self.net, batch)
         outcome.loss.backward()  # pyright: ignore[reportUnknownMemberType]

@@ -13,10 +13,13 @@ Rated = tuple[torch.optim.Optimizer, float]
 def make_optimizers(net: nn.Module, config: LoopConfig) -> list[Rated]:
     """Optimisers with their peak rates: Muon for hidden matrices if asked for, AdamW for the rest.
 
-    Parameters that need no gradient belong to none. The net is on the run's device already.
+    With an `encoder_rate` the encoder's blocks have AdamW at that rate, but for their position biases, which are of the
+    rest. Parameters that need no gradient belong to none. The net is on the run's device already.
     """
-    hidden, rest = split_parameters(net)
+    encoder, hidden, rest = split_parameters(net, splits_encoder=config.encoder_rate is not None)
     optimizers: list[Rated] = []
+    if encoder and config.encoder_rate is not None:
+        optimizers.append((_adamw(encoder, config.weight_decay), config.encoder_rate))
     if hidden and config.optimizer == "adamw":
         optimizers.append((_adamw(hidden, config.weight_decay), config.learning_rate))
     elif hidden:
@@ -32,12 +35,25 @@ def _adamw(parameters: list[Tensor], weight_decay: float) -> torch.optim.Optimiz
     return torch.optim.AdamW(parameters, weight_decay=weight_decay, betas=(0.9, 0.98), fused=parameters[0].is_cuda)
 
 
-def split_parameters(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Matrices inside blocks, and everything else: embeddings, norms, position biases, interaction."""
+def split_parameters(
+    net: nn.Module, *, splits_encoder: bool = False
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """The encoder if asked for; matrices inside blocks; everything else: embeddings, norms, position biases, ..."""
+    encoder: list[Tensor] = []
     hidden: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            is_hidden = parameter.ndim == 2 and ".block." in name and "relative_attention_bias" not in name
-            (hidden if is_hidden else rest).append(parameter)
-    return hidden, rest
+        if not parameter.requires_grad:
+            continue
+        if is_position_bias(name):
+            rest.append(parameter)
+        elif splits_encoder and ".encoder." in f".{name}":
+            encoder.append(parameter)
+        else:
+            (hidden if parameter.ndim == 2 and ".block." in name else rest).append(parameter)
+    return encoder, hidden, rest
+
+
+def is_position_bias(name: str) -> bool:
+    """Is a parameter of this name a table of T5's relative positions?"""
+    return "relative_attention_bias" in name

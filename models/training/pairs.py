@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdts.models.copy_source import copy_state
-from qdts.models.interaction import NUM_FEATURES
+from qdts.models.interaction import NUM_TEXT_FEATURES
 from qdts.models.prompt import Prompt
 from qdts.models.training.candidates import Candidate, Candidates
 from qdts.models.training.policy import Walk, walk
@@ -145,7 +145,7 @@ class PairSet(Sequence[Pair]):
         row = self._rows[index]
         return Pair(
             encoder_ids=row["encoder_ids"].astype(np.int64),
-            features=row["features"].reshape(-1, NUM_FEATURES),
+            features=row["features"].reshape(-1, NUM_TEXT_FEATURES),
             prefix=row["prefix"].astype(np.int64),
             chosen=_judged(row, "chosen"),
             rejected=_judged(row, "rejected"),

@@ -5,7 +5,7 @@ what counts are the decisions (which sentence, where a piece begins and ends, go
 of a prompt the probabilities sum to 1. Knows nothing of text, rewards or objectives.
 
 Shapes: P prompts · N summaries · S encoder tokens · F features · T decoder tokens · D decisions of all summaries ·
-K the most options of one · U different ids among all options · C hidden.
+K the most options of one · U different ids among all options · Q query tokens · C hidden.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from qdts.models.decoding.base import DecodingState
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.base import Floats, Ids
-from qdts.models.runtimes.batching import pad_floats, pad_ids
-
-Mask = npt.NDArray[np.bool_]
+from qdts.models.runtimes.batching import Mask, pad_floats, pad_ids
+from qdts.models.training.reading import pad_queries, read_documents
 
 
 class PromptArrays(Protocol):
@@ -68,14 +67,16 @@ def walk(state: DecodingState, tokens: Sequence[int]) -> Walk:
 class PolicyBatch:
     """P prompts and N summaries of them, padded.
 
-    ids and mask (P, S), features (P, S, F); `prompts` (N,) tells whose a summary is; tokens (N, T) are prefix and
-    summary without the last token. Decision d is made after token columns[d] of summary rows[d]: it took option
-    taken[d] of vocabulary[options[d]], (D, K) indices into (U,) ids, those under `is_option`.
+    ids and mask (P, S), features (P, S, F), queries and query_mask (P, Q); `prompts` (N,) tells whose a summary is;
+    tokens (N, T) are prefix and summary without the last token. Decision d is made after token columns[d] of summary
+    rows[d]: it took option taken[d] of vocabulary[options[d]], (D, K) indices into (U,) ids, those under `is_option`.
     """
 
     ids: Ids
     mask: Mask
     features: Floats
+    queries: Ids
+    query_mask: Mask
     prompts: Ids
     tokens: Ids
     rows: Ids
@@ -100,9 +101,12 @@ def collate_walks(prompts: Sequence[PromptArrays], walks: Sequence[Sequence[Walk
     inputs = [np.concatenate([prompts[o].prefix, w.tokens[:-1]]) for o, w in zip(owners, flat, strict=True)]
     taken = np.concatenate([one.tokens[one.places] for one in flat])
     vocabulary, options, is_option, taken = _pad_options([ids for one in flat for ids in one.options], taken)
+    queries, query_mask = pad_queries([prompt.prefix for prompt in prompts])
     return PolicyBatch(
         ids=ids,
         mask=mask,
+        queries=queries,
+        query_mask=query_mask,
         features=pad_floats([prompt.features for prompt in prompts], axis=0).astype(np.float32),
         prompts=np.array(owners, np.int64),
         tokens=pad_ids(inputs)[0],
@@ -130,7 +134,8 @@ def option_log_probs(net: T5, batch: PolicyBatch) -> Tensor:
     """(D, K): at each decision the log-probability of each option, float32; -inf in the padding."""
     device = device_of(net)
     mask = _tensor(batch.mask, device)
-    hidden = net.interact(net.encode(_tensor(batch.ids, device), mask), _tensor(batch.features, device))
+    arrays = (batch.ids, batch.mask, batch.features, batch.queries, batch.query_mask)
+    hidden, _ = read_documents(net, *(_tensor(array, device) for array in arrays))
     owners = _tensor(batch.prompts, device)
     decoded = net.decode(_tensor(batch.tokens, device), hidden[owners], mask[owners])  # (N, T, C)
     deciding = decoded[_tensor(batch.rows, device), _tensor(batch.columns, device)]  # (D, C)

@@ -24,6 +24,7 @@ from qdts.models.prompt import Prompt
 from qdts.models.runtimes.base import Floats, Ids
 from qdts.models.runtimes.batching import pad_floats, pad_ids
 from qdts.models.training.policy import Walk, device_of
+from qdts.models.training.reading import pad_queries, read_documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,9 +237,10 @@ class _Cache:
         self._device = device_of(net)
         ids, mask = pad_ids([prompt.encoder_ids for prompt in prompts])
         features = pad_floats([prompt.features for prompt in prompts], axis=0)
-        self._mask = torch.as_tensor(mask).to(self._device)
-        hidden = net.encode(torch.as_tensor(ids).to(self._device), self._mask)
-        self._document = net.decoder.project(net.interact(hidden, torch.as_tensor(features).to(self._device)))
+        arrays = (ids, mask, features, *pad_queries([prompt.prefix for prompt in prompts]))
+        tensors = [torch.as_tensor(array).to(self._device) for array in arrays]
+        self._mask = tensors[1]
+        self._document = net.decoder.project(read_documents(net, *tensors)[0])
         self._past = [KeyValue(layer.key[:, :, :0], layer.value[:, :, :0]) for layer in self._document]
         self._lengths = torch.zeros(len(prompts), dtype=torch.long, device=self._device)
 

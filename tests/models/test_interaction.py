@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from qdts.models.interaction import NUM_FEATURES, QueryView, SentenceView, sentence_features, token_features
+from qdts.models.interaction import NUM_TEXT_FEATURES, QueryView, SentenceView, sentence_features, token_features
 from qdts.models.lexicon import Lexicon
 
 LEXICON = Lexicon(np.array([0.5, 1.0, 0.25], np.float32), np.array([[127, 0], [0, 127], [0, -127]], np.int8))
@@ -36,7 +36,7 @@ def test_token_columns_begin_with_the_marker() -> None:
 
 def test_together_they_are_all_features() -> None:
     columns = sentence_features(QUERY, [CAT], LEXICON).shape[1] + token_features(QUERY, CAT, LEXICON).shape[1]
-    assert columns == NUM_FEATURES
+    assert columns == NUM_TEXT_FEATURES
 
 
 def test_a_query_that_shares_nothing_says_so_without_a_division_by_zero() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdts.models.document import Document
-from qdts.models.interaction import NUM_FEATURES
+from qdts.models.interaction import NUM_TEXT_FEATURES
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
 from qdts.models.text.words import stem
@@ -57,7 +57,7 @@ def check(prompt: Prompt, config: PromptConfig) -> None:
     """What holds for any document."""
     ids = prompt.encoder_ids
     assert len(ids) <= config.max_input_tokens
-    assert prompt.features.shape == (len(ids), NUM_FEATURES)
+    assert prompt.features.shape == (len(ids), NUM_TEXT_FEATURES)
     assert prompt.features.dtype == np.float32
     assert np.isfinite(prompt.features).all()
     assert 0 < prompt.coverage <= 1

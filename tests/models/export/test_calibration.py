@@ -12,6 +12,7 @@ from qdts.models.export.layers import Layer, matching, read_graph
 from qdts.models.prompt import PromptBuilder
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.onnx_runtime import OnnxRuntime
+from qdts.models.summarizer import read_prompts
 
 GRAPHS = ("encoder", "start", "step")
 
@@ -43,7 +44,8 @@ def test_the_first_layer_sees_what_the_encoder_gives_it(
     features = next(layer for layer in layers_of(exported) if layer.input == "features")
     seen = calibration.of(features)
     assert seen.num_tokens == sum(len(prompt.encoder_ids) for prompt in prompts)
-    expected = sum(prompt.features.T @ prompt.features for prompt in prompts)
+    _, read = read_prompts(runtime, prompts)
+    expected = sum(features.T @ features for features in read)
     np.testing.assert_allclose(seen.gram, expected, rtol=1e-3, atol=1e-3)
     assert runtime.info.precision == "fp32"
 

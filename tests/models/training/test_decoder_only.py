@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qdts.models.interaction import NUM_FEATURES
+from qdts.models.interaction import NUM_TEXT_FEATURES
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig
 from qdts.models.training.config import FitTaskConfig, LoopConfig
 from qdts.models.training.dataset import TrainBatch
@@ -33,7 +33,7 @@ def config(data_dir: Path) -> FitTaskConfig:
     return FitTaskConfig(data=(data_dir,), shares=(1.0,), tokens_per_batch=512, indexed_share=0.5)
 
 
-def make_net(num_features: int = NUM_FEATURES) -> DecoderOnly:
+def make_net(num_features: int = NUM_TEXT_FEATURES) -> DecoderOnly:
     torch.manual_seed(2)
     shape = DecoderOnlyConfig(vocab_size=600, d_model=32, d_ff=64, num_layers=2, num_heads=4, num_features=num_features)
     return DecoderOnly(shape)
@@ -76,7 +76,7 @@ def test_features_matter_only_where_the_net_has_a_place_for_them(config: FitTask
     task = DecoderOnlyTask(config)
     batch = next(task.batches())
     blank = replace(batch, features=np.zeros_like(batch.features))
-    for num_features, differs in ((NUM_FEATURES, True), (0, False)):
+    for num_features, differs in ((NUM_TEXT_FEATURES, True), (0, False)):
         net = make_net(num_features)
         assert (task.loss(net, batch).loss != task.loss(net, blank).loss).item() is differs
 
