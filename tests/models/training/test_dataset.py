@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdts.models.tokenizer import DOCUMENT, END, FIRST_MARKER, NUM_MARKERS, QUERY, TITLE, Tokenizer
+from qdts.models.tokenizer import DOCUMENT, END, FIRST_MARKER, NONE, QUERY, TITLE, Tokenizer, is_marker
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import (
     ExampleSet,
@@ -17,6 +17,7 @@ from qdts.models.training.dataset import (
     batches,
     collate,
     shift_markers,
+    without_aids,
     write_examples,
 )
 from qdts.models.training.examples import Example
@@ -35,10 +36,6 @@ def same(left: object, right: object, cls: type) -> bool:
 
 def read(data: ExampleSet, config: FitTaskConfig, count: int) -> list[TrainBatch]:
     return list(islice(batches([data], config), count))
-
-
-def is_marker(ids: np.ndarray) -> np.ndarray:
-    return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)
 
 
 def test_written_and_read(data: ExampleSet, examples: list[Example]) -> None:
@@ -206,3 +203,27 @@ def test_shifted_markers_stay_in_range_and_in_step(examples: list[Example]) -> N
             assert (after == before + first * is_marker(before)).all()
             assert (is_marker(after) == is_marker(before)).all()
     assert len(shifts) > 20
+
+
+def test_without_aids_only_the_markers_are_told_apart(examples: list[Example], config: FitTaskConfig) -> None:
+    for example in examples:
+        bare = without_aids(example)
+        assert bare.prefix.tolist() == [x for x in example.prefix.tolist() if not is_marker(np.array([x]))[0]]
+        assert (bare.features[:, 9] == is_marker(example.encoder_ids)).all()
+        assert not np.delete(bare.features, 9, axis=1).any()
+        assert bare.target is example.target
+    batch = collate(examples, replace(config, unaided_share=0.5), np.random.default_rng(0))
+    aided = [bool(row[:, :9].any()) for row in batch.features]
+    assert 0.2 < np.mean(aided) < 0.8
+
+
+def test_queries_are_those_of_the_prefixes(examples: list[Example], config: FitTaskConfig) -> None:
+    batch = collate(examples, replace(config, indexed_share=0.5), np.random.default_rng(0))
+    for row, example in enumerate(examples):
+        assert batch.queries[row, batch.query_mask[row]].tolist() == example.encoder_ids[: example.head_len].tolist()
+
+
+def test_saying_that_nothing_answers_counts_like_a_marker(examples: list[Example], config: FitTaskConfig) -> None:
+    row = replace(examples[0], target=np.array([NONE, END], np.uint16))
+    weights = collate([row], config, np.random.default_rng(0)).weights[0]
+    assert weights[weights > 0].tolist() == [config.marker_weight, config.end_weight]

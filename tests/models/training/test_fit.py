@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.t5 import T5
+from qdts.models.similarity import similarity_features
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import TrainBatch
 from qdts.models.training.fit import FitTask, weighted_loss
@@ -34,7 +35,11 @@ def test_the_loss_is_that_of_each_row_on_its_own(net: T5, batch: TrainBatch) -> 
             length = int(batch.mask[row].sum())
             ids, features, tokens, labels = (tensor[row : row + 1] for tensor in tensors)
             mask = torch.ones(1, length, dtype=torch.bool)
-            hidden = net.interact(net.encode(ids[:, :length], mask), features[:, :length])
+            states = net.encode(ids[:, :length], mask)
+            query = torch.as_tensor(batch.queries[row, batch.query_mask[row]])[None]
+            asked = net.encode(query, torch.ones_like(query, dtype=torch.bool))
+            made = similarity_features(batch.ids[row, :length], states[0].numpy(), asked[0].numpy())
+            hidden = net.interact(states, torch.cat([features[:, :length], torch.as_tensor(made)[None]], dim=-1))
             losses = F.cross_entropy(net.logits(net.decode(tokens, hidden, mask))[0], labels[0], reduction="none")
             total += float((losses * torch.as_tensor(batch.weights[row])).sum())
         outcome = weighted_loss(net, batch)

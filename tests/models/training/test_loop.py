@@ -13,7 +13,7 @@ from torch import nn
 
 from qdts.errors import Unsupported
 from qdts.models.interaction import NUM_FEATURES
-from qdts.models.nets.t5 import T5
+from qdts.models.nets.t5 import T5, stack_bias
 from qdts.models.training.config import FitTaskConfig, LoopConfig
 from qdts.models.training.fit import FitTask
 from qdts.models.training.loop import Trainer, compile_parts
@@ -96,6 +96,20 @@ def test_the_loss_falls_in_bf16(config: LoopConfig, task: FitTask, fresh_net: Ne
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
+def test_position_biases_learn_now_and_then(config: LoopConfig, task: FitTask, fresh_net: NetMaker) -> None:
+    net, seen = fresh_net(), []
+
+    class Watched(Trainer):
+        def _train_step(self, batch: Any) -> None:
+            before = [table.weight.detach().clone() for table in tables]
+            super()._train_step(batch)
+            seen.append([not torch.equal(old, new.weight) for old, new in zip(before, tables, strict=True)])
+
+    tables = [stack_bias(net.encoder.block), stack_bias(net.decoder.block)]
+    Watched(net, task, replace(config, num_steps=5, position_bias_every=2)).run()
+    assert seen == [[True, True], [False, False]] * 2 + [[True, True]]
+
+
 class Killed(Trainer):
     """Checkpoints after step 3 and dies in step 6."""
 
@@ -115,6 +129,7 @@ def test_a_killed_run_resumes_bit_for_bit(
 ) -> None:
     """Weights and rows, although the checkpoint fell in the middle of a row's interval."""
     config = replace(config, num_steps=8, optimizer=optimizer, precision=precision, checkpoint_minutes=0.0, log_every=2)
+    config = replace(config, encoder_rate=1e-3, position_bias_every=3)
     straight_config = replace(config, out=config.out / "straight")
     straight, resumed = fresh_net(), fresh_net()
     Trainer(straight, task, straight_config).run()
@@ -266,4 +281,4 @@ def test_compiling_changes_neither_names_nor_values(fresh_net: NetMaker, task: F
     batch = next(task.batches())
     with torch.compiler.set_stance("force_eager"):
         assert torch.equal(task.loss(compiled, batch).loss, task.loss(plain, batch).loss)
-    assert ran == ["encoder", "decoder"]
+    assert ran == ["encoder", "encoder", "decoder"]  # document, query, summary

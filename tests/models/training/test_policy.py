@@ -14,6 +14,7 @@ from qdts.models.document import Document
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.t5 import T5
 from qdts.models.prompt import Prompt, PromptBuilder
+from qdts.models.similarity import similarity_features
 from qdts.models.training.policy import (
     Walk,
     collate_walks,
@@ -65,7 +66,10 @@ def slow_log_prob(net: T5, prompt: Prompt, tokens: list[int], *, trims: bool) ->
     ids, mask = torch.tensor(prompt.encoder_ids)[None], torch.ones(1, len(prompt.encoder_ids), dtype=torch.bool)
     total = 0.0
     with torch.no_grad():
-        hidden = net.interact(net.encode(ids, mask), torch.tensor(prompt.features)[None])
+        states = net.encode(ids, mask)
+        query = net.encode(torch.tensor(prompt.query_ids)[None], torch.ones(1, len(prompt.query_ids), dtype=torch.bool))
+        made = similarity_features(prompt.encoder_ids, states[0].numpy(), query[0].numpy())
+        hidden = net.interact(states, torch.tensor(np.concatenate([prompt.features, made], axis=1))[None])
         for place, token in enumerate(tokens):
             before = torch.tensor([*prompt.prefix.tolist(), *tokens[:place]])[None]
             logits = net.logits(net.decode(before, hidden, mask))[0, -1]

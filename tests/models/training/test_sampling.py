@@ -17,6 +17,7 @@ from qdts.models.nets.t5 import T5
 from qdts.models.prompt import Prompt, PromptBuilder
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.eager import EagerRuntime
+from qdts.models.summarizer import read_prompts
 from qdts.models.training.policy import collate_walks, summary_log_probs, walk
 from qdts.models.training.sampling import Sampler, SamplingConfig
 
@@ -38,7 +39,7 @@ def prompts(builder: PromptBuilder) -> list[Prompt]:
 def decoded(net: T5, prompts: list[Prompt], *, trims: bool, max_tokens: int) -> list[list[int]]:
     runtime = EagerRuntime(net, RuntimeConfig(precision="fp32"))
     states = [copy_state(prompt, trims=trims) for prompt in prompts]
-    batch = runtime.start(runtime.encode([p.encoder_ids for p in prompts]), [p.features for p in prompts])
+    batch = runtime.start(*read_prompts(runtime, prompts))
     decoder = GreedyDecoder(runtime, batch, [p.prefix for p in prompts], states, max_tokens=max_tokens, max_draft=16)
     while decoder.active:
         decoder.step()
