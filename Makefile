@@ -10,9 +10,14 @@ TORCH ?= torch==2.13.0
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 ARGS ?=
 BIN := $(VENV)/bin
+QDTS ?= $(BIN)/qdts
+GPU_RECIPE ?= models/training/recipes/base
+GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
+# Inside a string of the shell's
+THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench train wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse wheel clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -64,6 +69,23 @@ serve: setup ## a server on port 50051; ARGS='--port 8080'
 
 bench: setup ## every measurement, the quick way
 	for script in loadtest/bench_*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+# No set-up: a machine with a GPU has a torch of its own. QDTS='python -m qdts.service.cli' where qdts is not installed.
+gpu-train: ## the 0.1B recipe on a GPU, stage by stage; run again, it goes on
+	for stage in $(GPU_STAGES); do \
+	  $(QDTS) train $$stage --config $(GPU_RECIPE)/$$stage.toml || exit 1; \
+	done
+
+gpu-rehearse: ## the same commands on a CPU, three steps of each stage
+	for stage in $(GPU_STAGES); do \
+	  case $$stage in \
+	    release) small="--set sample_rows=2";; \
+	    features|pretrain) small="$(THREE_STEPS) --set task.rows_per_batch=2";; \
+	    dpo) small="$(THREE_STEPS) --set max_prompts=8 --set max_held_out=4 --set preference.tokens_per_batch=2048";; \
+	    *) small="$(THREE_STEPS) --set task.tokens_per_batch=2048";; \
+	  esac; \
+	  $(QDTS) train $$stage --config $(GPU_RECIPE)/$$stage.toml $$small || exit 1; \
+	done
 
 train: setup ## one training stage; STAGE=fit CONFIG=run.toml
 	$(BIN)/qdts train $(STAGE) --config $(CONFIG)

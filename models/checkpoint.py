@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
@@ -50,12 +51,13 @@ def load(directory: Path) -> T5:
     return net.eval()
 
 
-def save(net: T5, directory: Path) -> None:
-    """Write config.json and model.safetensors; transformers reads both."""
+def save(net: T5, directory: Path, *, half: bool = False) -> None:
+    """Write config.json and model.safetensors, in fp16 if `half`; transformers reads both."""
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(net.config.to_dict(), indent=2)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in net.state_dict().items()}
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
 
 

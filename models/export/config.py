@@ -93,9 +93,13 @@ class ReleaseConfig:
     training_data: tuple[str, ...] = ()
     metrics: Path | None = None
     sample_rows: int = 100
+    # fp16 halves the weights' file. They are read as fp32 again, rounded; so the graphs are made anew from them.
+    weights: Literal["fp32", "fp16"] = "fp32"
 
     def __post_init__(self) -> None:
         check_precisions(self.precisions)
+        if self.weights not in ("fp32", "fp16"):
+            raise ValueError(f"weights must be fp32 or fp16, is {self.weights!r}")
         if self.sample_rows < 0:
             raise ValueError(f"sample_rows must not be negative, is {self.sample_rows}")
 

@@ -47,6 +47,8 @@ def release(config: ReleaseConfig) -> Manifest:
     config.out.mkdir(parents=True, exist_ok=True)
     for name in RELEASED:
         shutil.copyfile(config.model / name, config.out / name)
+    if config.weights == "fp16":
+        checkpoint.save(checkpoint.load(config.model), config.out, half=True)
     copy_settings(config.model, config.out)
     _copy_graphs(config)
     description = Description(
@@ -78,7 +80,7 @@ def _copy_graphs(config: ReleaseConfig) -> None:
     shutil.rmtree(graphs, ignore_errors=True)
     for precision in config.precisions:
         source = config.model / "onnx" / precision
-        if source.is_dir():
+        if source.is_dir() and config.weights == "fp32":
             shutil.copytree(source, graphs / precision)
     missing = [precision for precision in config.precisions if not (graphs / precision).is_dir()]
     if missing:

@@ -17,13 +17,8 @@ from qdts.models.nets.t5 import T5
 from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import ExampleSet, TrainBatch, batches
-from qdts.models.training.reading import (
-    read_documents,
-    reads_states,
-    sentence_numbers,
-    similarity_loss,
-    wanted_sentences,
-)
+from qdts.models.training.reading import read_documents, reads_states, sentence_numbers
+from qdts.models.training.similarity import quoted_sentences, similarity_accuracy, similarity_loss
 from qdts.models.training.task import Outcome
 
 
@@ -69,10 +64,9 @@ def weighted_loss(net: T5, batch: TrainBatch, similarity_weight: float = 0.0) ->
     loss = (losses * weights).sum() / weights.sum().clamp(min=1e-6)
     report = token_report(logits.detach(), labels, losses.detach())
     if cosines is not None and similarity_weight:
-        quoted = torch.as_tensor(batch.labels * (batch.weights > 0)).to(device)
-        wanted = wanted_sentences(ids, sentence_numbers(ids, mask), quoted, cosines.shape[1])
+        wanted = quoted_sentences(batch, sentence_numbers(ids, mask), cosines.shape[1])
         loss = loss + similarity_weight * similarity_loss(cosines, wanted)
-        report["similarity_accuracy"] = _similarity_accuracy(cosines.detach(), wanted)
+        report["similarity_accuracy"] = similarity_accuracy(cosines.detach(), wanted)
     return Outcome(
         loss=loss,
         num_tokens=int(batch.mask.sum()),
@@ -91,12 +85,6 @@ def token_report(logits: Tensor, labels: Tensor, losses: Tensor) -> dict[str, fl
         "copied_accuracy": _mean_where(~is_marker, right),
         "copied_loss": _mean_where(~is_marker, losses),
     }
-
-
-def _similarity_accuracy(cosines: Tensor, wanted: Tensor) -> Tensor:
-    """How often the closest sentence (B, N) is one that is wanted, of the rows that want one."""
-    hits = wanted.gather(1, cosines.argmax(1, keepdim=True))[:, 0]
-    return _mean_where(wanted.any(1), hits)
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:

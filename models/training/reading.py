@@ -1,7 +1,7 @@
 """The document as the decoder reads it, in torch and for batches: states, and the features made of states and text.
 
 The features made of states are those of `models/similarity.py`. They are constants to whatever reads the document:
-what makes sentences alike is learned by a loss of its own (`similarity_loss`), not through the decoder.
+what brings sentences to queries is learned by a loss of its own (`similarity.py`), not through the decoder.
 
 Shapes: B batch · S document tokens · Q query tokens · N sentences · F features · C hidden.
 """
@@ -45,15 +45,23 @@ def read_documents(
     hidden = net.encode(ids, mask)
     if not reads_states(net):
         return net.interact(hidden, features), None
-    numbers = sentence_numbers(ids, mask)
-    cosines = sentence_cosines(hidden, numbers, mean_state(net.encode(queries, query_mask), query_mask))
+    numbers, cosines = compare(net, hidden, ids, mask, queries, query_mask)
     made = similarity_features(cosines.detach(), numbers)
     return net.interact(hidden, torch.cat([features, made], dim=-1)), cosines
 
 
+def compare(
+    net: T5, hidden: Tensor, ids: Tensor, mask: Tensor, queries: Tensor, query_mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sentence numbers (B, S), and the cosine of each sentence of states (B, S, C) with the query (B, N)."""
+    numbers = sentence_numbers(ids, mask)
+    query = mean_state(net.encode(queries, query_mask), query_mask)
+    return numbers, sentence_cosines(hidden, numbers, query)
+
+
 def sentence_numbers(ids: Tensor, mask: Tensor) -> Tensor:
     """The sentence each token belongs to (B, S), from 1 on; 0 before the first and in the padding."""
-    return _is_marker(ids).long().cumsum(1) * mask
+    return marks_sentences(ids).long().cumsum(1) * mask
 
 
 def mean_state(states: Tensor, mask: Tensor) -> Tensor:
@@ -79,26 +87,6 @@ def similarity_features(cosines: Tensor, numbers: Tensor) -> Tensor:
     return columns.gather(1, index) * (numbers > 0)[..., None]
 
 
-def similarity_loss(cosines: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy of softmax(SCALE * cosines) (B, N) with wanted (B, N), evenly among a row's wanted sentences.
-
-    Rows that want none do not count; without any other the loss is nothing.
-    """
-    shares = wanted / wanted.sum(1, keepdim=True).clamp(min=1)
-    losses = -(shares * (SCALE * cosines).log_softmax(-1)).sum(1)  # (B,)
-    return losses.sum() / wanted.any(1).sum().clamp(min=1)
-
-
-def wanted_sentences(ids: Tensor, numbers: Tensor, labels: Tensor, num_sentences: int) -> Tensor:
-    """(B, N) 1.0 where the labels (B, T) name the sentence's marker."""
-    named = ids.new_zeros(len(ids), FIRST_MARKER + NUM_MARKERS, dtype=torch.float)  # (B, markers)
-    named.scatter_(1, labels * _is_marker(labels), 1.0)
-    is_marker = _is_marker(ids)
-    rows, places = is_marker.nonzero(as_tuple=True)
-    wanted = ids.new_zeros(len(ids), num_sentences, dtype=torch.float)
-    wanted[rows, numbers[rows, places] - 1] = named[rows, ids[rows, places]]
-    return wanted
-
-
-def _is_marker(ids: Tensor) -> Tensor:
+def marks_sentences(ids: Tensor) -> Tensor:
+    """Which ids are sentence markers: `tokenizer.is_marker` for tensors."""
     return (ids >= FIRST_MARKER) & (ids < FIRST_MARKER + NUM_MARKERS)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 from torch import nn
 
 from qdts.models.checkpoint import load, save
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.t5 import T5
 from qdts.models.settings import copy_settings
@@ -17,6 +18,8 @@ from qdts.models.training.config import FitConfig, LoopConfig, NetShape, RunConf
 from qdts.models.training.fit import FitTask
 from qdts.models.training.loop import METRICS, Trainer
 from qdts.models.training.plot import plot_metrics
+from qdts.models.training.reading import reads_states
+from qdts.models.training.similarity_task import SimilarityTask
 from qdts.models.training.task import Task
 
 # What a model directory holds beside the net.
@@ -26,6 +29,14 @@ _COMPANIONS = ("tokenizer.json", "lexicon.safetensors")
 def run_fit(config: FitConfig) -> None:
     """Supervised training, of whatever examples the config names."""
     run_task(config, FitTask(config.task))
+
+
+def run_similarity(config: FitConfig) -> None:
+    """The encoder alone learns which sentences answer; ValueError where the net makes nothing of that."""
+    net = initial_net(config.model, config.start_from, config.shape, config.dropout)
+    if not reads_states(net):
+        raise ValueError(f"num_features must be {NUM_FEATURES} to compare states, is {net.config.num_features}")
+    train(net, SimilarityTask(config.task), config.loop, config.model)
 
 
 def run_task(config: RunConfig, task: Task) -> bool:

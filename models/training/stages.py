@@ -8,6 +8,7 @@ features   shards                    -> the same, its encoder's states nearer to
 pretrain   shards                    -> a checkpoint, a model directory, a loss curve
 teach      rows                      -> the same with a teacher's summaries
 prepare    rows or raw prose         -> a data set of examples
+similarity data sets                 -> the same, its encoder bringing queries and answers together
 fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
 sft        as fit, on people's
@@ -38,7 +39,7 @@ from qdts.models.training.feature_stage import FeatureConfig, run_features
 from qdts.models.training.fold_stage import FoldConfig, run_fold
 from qdts.models.training.lexicon import build_lexicon
 from qdts.models.training.pretrain import PretrainConfig, run_pretrain
-from qdts.models.training.run import run_fit
+from qdts.models.training.run import run_fit, run_similarity
 from qdts.models.training.shards import ShardsConfig, run_shards
 from qdts.models.training.teach import TeachConfig, run_teach
 from qdts.models.training.tokenizer import train_tokenizer
@@ -118,6 +119,7 @@ STAGES: dict[str, Stage] = {
     "pretrain": Stage(PretrainConfig, run_pretrain),
     "teach": Stage(TeachConfig, run_teach),
     "prepare": Stage(PrepareConfig, run_prepare),
+    "similarity": Stage(FitConfig, run_similarity),
     "fit": Stage(FitConfig, run_fit),
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),

@@ -2,6 +2,7 @@
 
 import argparse
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from qdts.errors import ConfigError, Unsupported
 
 # Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
 STAGE_NAMES = (
-    *("tokenizer", "lexicon", "shards", "fold", "features", "pretrain", "teach", "prepare"),
+    *("tokenizer", "lexicon", "shards", "fold", "features", "pretrain", "teach", "prepare", "similarity"),
     *("fit", "distil", "sft", "dpo", "export", "quantize", "explicit", "release"),
 )
 
@@ -19,6 +20,13 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("train", help="train a model (needs the [train] extra)")
     parser.add_argument("stage", choices=STAGE_NAMES, help="what to do")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the stage's settings as TOML")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting instead of the file's, its value as in TOML: --set loop.num_steps=20",
+    )
     parser.set_defaults(run=run)
 
 
@@ -31,18 +39,38 @@ def run(args: argparse.Namespace) -> int:
     from qdts.models.training.stages import STAGES
 
     stage = STAGES[args.stage]
-    stage.run(read_config(args.config, stage.config))
+    stage.run(read_config(args.config, stage.config, args.set))
     return 0
 
 
-def read_config(path: Path, kind: type) -> Any:
-    """The `kind` of config a TOML file describes; ConfigError names what is unknown or out of bounds."""
+def read_config(path: Path, kind: type, changes: Sequence[str] = ()) -> Any:
+    """The `kind` of config a TOML file describes, changed by NAME=VALUE; ConfigError names what is unknown or wrong."""
     try:
-        return _build(kind, tomllib.loads(path.read_text(encoding="utf-8")), "")
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(settings, change)
+        return _build(kind, settings, "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{path} is not TOML: {fault}") from fault
     except ValueError as fault:
         raise ConfigError(f"{path}: {fault}") from fault
+
+
+def _change(settings: dict[str, Any], change: str) -> None:
+    """Put one NAME=VALUE, such as loop.num_steps=20, into the settings."""
+    name, equals, value = change.partition("=")
+    try:
+        (parsed,) = tomllib.loads(f"x = {value}").values()
+    except (tomllib.TOMLDecodeError, ValueError) as fault:
+        raise ValueError(f"--set {change}: must be NAME=VALUE, its value as in TOML (texts in quotes)") from fault
+    *tables, last = name.strip().split(".")
+    for table in tables:
+        settings = settings.setdefault(table, {})
+        if not isinstance(settings, dict):
+            raise ValueError(f"--set {change}: {table} is no table")
+    if not equals or not last:
+        raise ValueError(f"--set {change}: must be NAME=VALUE")
+    settings[last] = parsed
 
 
 def _build(kind: Any, settings: dict[str, Any], prefix: str) -> Any:

@@ -361,5 +361,32 @@ def test_train_reads_a_run(tmp_path: Path) -> None:
     assert config.loop.max_minutes == 9.0 and config.loop.compile and config.loop.peak_flops is None
 
 
+def test_train_takes_settings_instead_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(RUN + "learning_rate = 1")
+    changes = ["loop.num_steps=3", 'loop.device="cuda:1"', "shape.d_model=64", "task.shares=[2.5]"]
+    config = read_config(tmp_path / "run.toml", FitConfig, changes)
+    assert (config.loop.num_steps, config.loop.device, config.loop.learning_rate) == (3, "cuda:1", 1.0)
+    assert (config.shape.d_model, config.task.shares) == (64, (2.5,))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("loop.num_steps", "must be NAME=VALUE"),
+        ("loop.device=cpu", "texts in quotes"),
+        ("=3", "must be NAME=VALUE"),
+        ("model.name=3", "model is no table"),
+        ("loop.steps=3", "unknown setting loop.steps"),
+        ("loop.num_steps=0", "num_steps must be at least 1"),
+    ],
+)
+def test_train_names_the_setting_that_is_wrong(
+    change: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.toml").write_text(RUN)
+    assert main(["train", "fit", "--config", str(tmp_path / "run.toml"), "--set", change]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_train_offers_every_stage() -> None:
     assert tuple(STAGES) == STAGE_NAMES

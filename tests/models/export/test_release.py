@@ -1,20 +1,27 @@
 """What an export writes: every graph, no second copy of the vocabulary, and int8 that is int8."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from safetensors.numpy import load_file
 
 from qdts.errors import ConfigError
+from qdts.models import checkpoint
 from qdts.models.document import Document
 from qdts.models.export.config import ReleaseConfig
 from qdts.models.export.int8 import quantize_rows
 from qdts.models.export.release import RELEASED, export, release
 from qdts.models.manifest import verify
+from qdts.models.runtimes import load_runtime
+from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 
 FILES = ["embedding.safetensors", "encoder.onnx", "start.onnx", "step.onnx"]
@@ -106,6 +113,29 @@ def test_a_release_takes_the_graphs_that_are_there_and_answers(summarizer_dir: P
     while generation.active:
         generation.step()
     assert generation.summary(0).sentences
+
+
+def test_half_of_the_bytes_are_the_same_net_rounded(summarizer_dir: Path, tmp_path: Path) -> None:
+    """Graphs are made from the rounded weights, whatever graphs the model had."""
+    shutil.copytree(summarizer_dir, tmp_path / "model")
+    (tmp_path / "model" / "onnx" / "fp32").mkdir(parents=True)
+    (tmp_path / "model" / "onnx" / "fp32" / "encoder.onnx").write_bytes(b"made from other weights")
+    config = ReleaseConfig(model=tmp_path / "model", out=tmp_path / "r", name="t", version="1", sample_rows=0)
+    release(replace(config, precisions=("fp32",), weights="fp16"))
+    sizes = [(path / "model.safetensors").stat().st_size for path in (config.out, summarizer_dir)]
+    assert sizes[0] < 0.6 * sizes[1]
+    rounded, exact = (checkpoint.load(path).state_dict() for path in (config.out, summarizer_dir))
+    for name, tensor in rounded.items():
+        assert tensor.dtype == torch.float32 and torch.equal(tensor, exact[name].half().float())
+    ids = [np.arange(8, 40)]
+    execution = RuntimeConfig(precision="fp32", num_threads=1)
+    eager, onnx = (load_runtime(name, config.out, execution).encode(ids)[0].hidden for name in ("eager", "onnx"))
+    np.testing.assert_allclose(onnx, eager, atol=1e-4)
+
+
+def test_weights_have_one_of_two_formats(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weights must be fp32 or fp16, is 'fp8'"):
+        ReleaseConfig(model=tmp_path, out=tmp_path, name="t", version="1", weights=cast(Any, "fp8"))
 
 
 @pytest.mark.parametrize("report", ["[]", "{}", "no json"])

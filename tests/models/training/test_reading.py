@@ -19,9 +19,9 @@ from qdts.models.training.reading import (
     sentence_cosines,
     sentence_numbers,
     similarity_features,
-    similarity_loss,
-    wanted_sentences,
 )
+from qdts.models.training.similarity import similarity_loss, wanted_sentences
+from qdts.models.training.similarity_task import SimilarityTask
 
 
 @pytest.fixture
@@ -90,6 +90,20 @@ def test_the_loss_is_the_cross_entropy_of_the_sentences_quoted() -> None:
     shares = (20 * cosines[0]).log_softmax(0)
     assert float(loss) == pytest.approx(float(-(shares[0] + shares[1]) / 2), rel=1e-6)
     assert float(similarity_loss(cosines, torch.zeros_like(wanted))) == 0.0
+
+
+def test_the_task_is_that_part_of_the_supervised_loss(
+    make_net: Callable[..., T5], batch: TrainBatch, data_dir: Path
+) -> None:
+    net = make_net(vocab_size=600, num_features=NUM_FEATURES)
+    task = SimilarityTask(FitTaskConfig(data=(data_dir,), shares=(1.0,)))
+    outcome = task.loss(net, batch)
+    part = weighted_loss(net, batch, 1.0).loss - weighted_loss(net, batch, 0.0).loss
+    assert float(outcome.loss.detach()) == pytest.approx(float(part.detach()), rel=1e-4)
+    outcome.loss.backward()
+    assert net.decoder.block[0].layer[0].layer_norm.weight.grad is None
+    assert 0 < outcome.flops < weighted_loss(net, batch, 1.0).flops
+    assert outcome.num_tokens == batch.mask.sum()
 
 
 def test_learning_brings_the_right_sentence_first(make_net: Callable[..., T5], batch: TrainBatch) -> None:
