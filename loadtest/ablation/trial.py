@@ -24,6 +24,7 @@ from qdts.loadtest.ablation.nets import (
 from qdts.loadtest.ablation.variants import Variant
 from qdts.models.evaluation.metrics import Measures, measure
 from qdts.models.evaluation.systems import document_of, sentence_texts
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.request_cost import Request, RequestCost, decoder_only_cost, encoder_decoder_cost
 from qdts.models.nets.t5 import T5
@@ -162,6 +163,7 @@ def _cost(
         output_tokens=len(tokens),
         steps=generation.num_steps,
         states_known=states_known,
+        query_tokens=len(prompt.query_ids) if config.num_features == NUM_FEATURES else 0,
     )
     cost = request_cost(config, request)
     return {

@@ -20,6 +20,7 @@ class Request:
     """Tokens of one request. A written token is fed back but for the last; `steps` calls write `output_tokens`.
 
     `states_known`: the document was encoded before (indexed mode), so what depends on it alone is read, not computed.
+    `query_tokens` pass an encoder by themselves; 0 where the net does not compare states.
     """
 
     encoder_tokens: int
@@ -27,11 +28,14 @@ class Request:
     output_tokens: int
     steps: int
     states_known: bool = False
+    query_tokens: int = 0
 
     def __post_init__(self) -> None:
         for name in ("encoder_tokens", "prefix_tokens", "output_tokens", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, is {getattr(self, name)}")
+        if self.query_tokens < 0:
+            raise ValueError(f"query_tokens must be at least 0, is {self.query_tokens}")
         if self.steps > self.output_tokens:
             raise ValueError(f"steps must be at most output_tokens {self.output_tokens}, is {self.steps}")
 
@@ -61,8 +65,9 @@ class RequestCost:
 
 def encoder_decoder_cost(config: T5Config, request: Request, bytes_per_number: int = 4) -> RequestCost:
     """A T5-shaped net: the document passes the encoder once, prefix and summary the decoder."""
-    encoded = 0.0 if request.states_known else encoder_flops(config, request.encoder_tokens)
-    encoder_weights = 0 if request.states_known else config.num_layers * _encoder_layer(config)
+    read = [0 if request.states_known else request.encoder_tokens, request.query_tokens]
+    encoded = sum(encoder_flops(config, num_tokens) for num_tokens in read)
+    encoder_weights = sum(map(bool, read)) * config.num_layers * _encoder_layer(config)
     per_call = config.num_decoder_layers * _decoder_layer(config) + config.vocab_size * config.d_model
     once = config.num_decoder_layers * _cross_projection(config) + _interaction(config.num_features, config.d_model)
     return RequestCost(

@@ -1,6 +1,7 @@
 """FLOPs from shapes against FLOPs that torch counts while the very request is run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,8 @@ def ask_t5(net: T5, request: Request) -> None:
         hidden = torch.randn(1, request.encoder_tokens, net.config.d_model)
     else:
         hidden = net.encode(torch.ones(1, request.encoder_tokens, dtype=torch.long), mask)
+    if request.query_tokens:
+        net.encode(torch.ones(1, request.query_tokens, dtype=torch.long), torch.ones(1, request.query_tokens).bool())
     hidden = net.interact(hidden, torch.rand(1, request.encoder_tokens, net.config.num_features))
     document, past = net.decoder.project(hidden), no_slots(net.config)
     for fed in fed_per_call(request):
@@ -78,7 +81,7 @@ def make_request(sizes: tuple[int, int, int, int], states_known: bool = False) -
 @pytest.mark.parametrize("sizes", REQUESTS)
 @pytest.mark.parametrize("states_known", [False, True])
 def test_flops_of_the_encoder_decoder(config: T5Config, sizes: tuple[int, int, int, int], states_known: bool) -> None:
-    request = make_request(sizes, states_known)
+    request = replace(make_request(sizes, states_known), query_tokens=7 if config.num_features else 0)
     net = T5(config).eval()
     expected = counted(lambda: ask_t5(net, request))
     assert encoder_decoder_cost(config, request).flops == pytest.approx(expected, rel=TOLERANCE)
