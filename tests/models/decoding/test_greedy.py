@@ -35,6 +35,7 @@ class FakeRuntime:
     """The choice after some tokens is a hash of them: any slip in the cache changes what follows."""
 
     info = RuntimeInfo(name="fake", precision="none", device="none", num_threads=0)
+    num_features = 0
 
     def encode(self, documents: Sequence[Ids]) -> list[States]:
         raise AssertionError("decoding encodes nothing")

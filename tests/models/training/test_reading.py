@@ -11,7 +11,7 @@ from qdts.models.interaction import NUM_FEATURES, NUM_TEXT_FEATURES
 from qdts.models.nets.t5 import T5
 from qdts.models.similarity import similarity_features as by_row
 from qdts.models.tokenizer import DOCUMENT, END, NONE, is_marker, marker
-from qdts.models.training.config import FitTaskConfig
+from qdts.models.training.config import FitConfig, FitTaskConfig, LoopConfig, NetShape
 from qdts.models.training.dataset import TrainBatch
 from qdts.models.training.fit import FitTask, weighted_loss
 from qdts.models.training.reading import (
@@ -20,6 +20,7 @@ from qdts.models.training.reading import (
     sentence_numbers,
     similarity_features,
 )
+from qdts.models.training.run import run_similarity
 from qdts.models.training.similarity import similarity_loss, wanted_sentences
 from qdts.models.training.similarity_task import SimilarityTask
 
@@ -101,7 +102,7 @@ def test_the_task_is_that_part_of_the_supervised_loss(
     part = weighted_loss(net, batch, 1.0).loss - weighted_loss(net, batch, 0.0).loss
     assert float(outcome.loss.detach()) == pytest.approx(float(part.detach()), rel=1e-4)
     outcome.loss.backward()
-    assert net.decoder.block[0].layer[0].layer_norm.weight.grad is None
+    assert all(parameter.grad is None for parameter in net.decoder.parameters())
     assert 0 < outcome.flops < weighted_loss(net, batch, 1.0).flops
     assert outcome.num_tokens == batch.mask.sum()
 
@@ -117,3 +118,13 @@ def test_learning_brings_the_right_sentence_first(make_net: Callable[..., T5], b
         optimizer.zero_grad()
         reports.append(float(outcome.report["similarity_accuracy"]))
     assert reports[-1] > reports[0] and reports[-1] > 0.9
+
+
+def test_a_net_that_compares_nothing_has_nothing_to_learn_here(
+    data_dir: Path, tokenizer_path: Path, tmp_path: Path
+) -> None:
+    shape = NetShape(d_model=32, d_kv=16, d_ff=64, num_layers=1, num_decoder_layers=1, num_heads=2, num_features=0)
+    task = FitTaskConfig(data=(data_dir,), shares=(1.0,))
+    config = FitConfig(model=tokenizer_path.parent, task=task, loop=LoopConfig(out=tmp_path), shape=shape)
+    with pytest.raises(ValueError, match="num_features must be 13 to compare states, is 0"):
+        run_similarity(config)
