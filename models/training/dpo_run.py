@@ -54,6 +54,9 @@ class DpoConfig:
     max_prompts: int = 20_000
     # The directory of the evaluation data, to keep what touches it out; None where there is nothing to keep out.
     evaluation: Path | None = None
+    # Only rows whose documents `prepare` holds out: those that supervised stages have read, the net knows by heart, and
+    # what it writes for them is no longer what it would write. Of sets that are evaluated none are left.
+    unread: bool = False
     # The share of rows whose encoder input leaves the query out (indexed mode).
     indexed_share: float = 0.25
     max_words: int = 50
@@ -108,7 +111,11 @@ class _Run:
         )
         self._rewarder: Rewarder = Reward(config.reward, MiniLm() if config.semantic else None)
         self._rows = PreferenceRows(
-            config.data, held_out=config.held_out, seed=config.loop.seed, evaluation=config.evaluation
+            config.data,
+            held_out=config.held_out,
+            seed=config.loop.seed,
+            evaluation=config.evaluation,
+            unread=config.unread,
         )
 
     def train_round(self, start: Path, directory: Path, seed: int) -> bool:

@@ -40,14 +40,25 @@ class PreferenceRow:
 class PreferenceRows:
     """The rows of some files, read anew each time: never all in memory.
 
-    With `evaluation`, the directory of the evaluation data, every row that touches its fixed split is left out.
+    With `evaluation`, the directory of the evaluation data, every row that touches its fixed split is left out, and of
+    the others those whose documents preparation holds out; with `unread` the latter are all there is: rows that a
+    supervised stage has not learned by heart.
     `held_out` of the documents are for measuring, with all their rows; the others are for training.
     """
 
-    def __init__(self, paths: Sequence[Path], *, held_out: float, seed: int, evaluation: Path | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        held_out: float,
+        seed: int,
+        evaluation: Path | None = None,
+        unread: bool = False,
+    ) -> None:
         self._paths = paths
         self._held_out = held_out
         self._seed = seed
+        self._unread = unread
         self._contamination = Contamination.load(evaluation) if evaluation else None
 
     def training(self) -> Iterator[PreferenceRow]:
@@ -75,8 +86,10 @@ class PreferenceRows:
         if not item.document.strip() or not item.query.strip():
             return False
         if self._contamination is None:
-            return True
-        return not (is_held_out(item.document) or self._contamination.is_contaminated(item.query, item.document))
+            return not self._unread or is_held_out(item.document)
+        if is_held_out(item.document) != self._unread:
+            return False
+        return not self._contamination.is_contaminated(item.query, item.document)
 
 
 def _preference_row(row: EvalRow) -> PreferenceRow:

@@ -8,6 +8,7 @@ import pytest
 
 from qdts.models.evaluation.contamination import Contamination
 from qdts.models.evaluation.samples import SAMPLE_V1, load_row_file
+from qdts.models.evaluation.splits import is_held_out
 from qdts.models.training.preference_rows import PreferenceRows
 
 
@@ -59,6 +60,21 @@ def test_repeated_and_blank_rows_are_left_out(tmp_path: Path) -> None:
 def test_what_touches_the_evaluation_set_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Contamination, "load", lambda directory: Contamination(load_row_file()))
     assert not [*rows_of(evaluation=tmp_path).training(), *rows_of(evaluation=tmp_path).measuring()]
+
+
+def test_unread_are_the_documents_that_preparation_holds_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def documents(**changes: Any) -> set[str]:
+        return {row.item.document for row in rows_of(held_out=0.0, **changes).training()}
+
+    every = documents()
+    kept, unread = {doc for doc in every if not is_held_out(doc)}, {doc for doc in every if is_held_out(doc)}
+    assert unread and documents(unread=True) == unread
+    # With evaluation data that none of the rows touches
+    monkeypatch.setattr(Contamination, "load", lambda directory: Contamination([]))
+    assert documents(evaluation=tmp_path) == kept
+    assert documents(evaluation=tmp_path, unread=True) == unread
+    monkeypatch.setattr(Contamination, "load", lambda directory: Contamination(load_row_file()))
+    assert documents(evaluation=tmp_path, unread=True) == set()
 
 
 def test_chance_is_even_and_the_rows_own() -> None:
