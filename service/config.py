@@ -83,7 +83,7 @@ class EngineConfig:
     max_queue: int = 64
     num_text_threads: int = 2
     # What TIER_AUTO means: whichever answers better by `qdts eval`, see the card of the model that ships.
-    auto: Literal["generative", "extractive"] = "extractive"
+    auto: Literal["generative", "extractive"] = "generative"
 
     def __post_init__(self) -> None:
         require_between("engine.num_threads", self.num_threads, 0, 1024)

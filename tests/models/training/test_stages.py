@@ -110,7 +110,7 @@ def test_evaluation_documents_count_as_contaminated(corpus: Path) -> None:
 def test_recipes_are_configs_of_their_stages() -> None:
     from qdts.service.commands.train import read_config
 
-    kinds = {"weak": "prepare", "human": "prepare", "fit_weak": "fit", "fit_human": "fit"}
+    kinds = {"weak": "prepare", "human": "prepare", "taught": "prepare", "fit_weak": "fit", "fit_human": "fit"}
     files = sorted(RECIPES.glob("*/*.toml"))
     assert files
     for path in files:
