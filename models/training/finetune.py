@@ -187,6 +187,7 @@ def _loop(config: FinetuneConfig, num_steps: int) -> LoopConfig:
         decay_share=0.5,
         learning_rate=config.learning_rate,
         embedding_rate=config.learning_rate / 5,
+        encoder_rate=config.learning_rate / 5,
         device=config.device,
         num_threads=config.num_threads,
         checkpoint_minutes=1.0,
