@@ -43,6 +43,7 @@ OBJECTIVES: Mapping[str, tuple[float, float]] = {  # shares of the budget: featu
     "features": (1.0, 0.0),
     "features, then spans": (0.5, 0.5),
 }
+STARTS = ("folded", "fresh")
 _ROWS, _WINDOW, _CONTINUATION = 24, 240, 64
 _NUM_JUDGED = 600
 
@@ -71,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tera", type=float, default=60.0, help="operations of each pretraining, in 10^12")
     parser.add_argument("--steps", type=int, default=60, help="steps of similarity training after it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(argv)
     if not (args.start and args.shards and args.data):
@@ -89,11 +92,12 @@ def run(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     write_model(T5(shape), fresh, args.start)
     figures: dict[str, object] = {"tera_operations": args.tera, "similarity_steps": args.steps}
     teacher = load_minilm()
-    for name, start in (("folded", args.start), ("fresh", fresh)):
-        for objective in OBJECTIVES:
+    starts = dict(zip(STARTS, (args.start, fresh), strict=True))
+    for name in args.starts:
+        for objective in args.objectives:
             for seed in args.seeds:
                 plan = Plan(
-                    start=start,
+                    start=starts[name],
                     shards=args.shards,
                     train=scratch / "train",
                     judged=scratch / "judged",
