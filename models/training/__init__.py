@@ -8,6 +8,7 @@ fit.py         supervised training on examples (fit, distil, sft)
 pretrain.py    pretraining on prose: sequence.py with the objectives spans.py, prefix.py; windows.py: what is read when
 fold.py        a start from all-MiniLM-L6-v2 (minilm.py): fold_vocabulary.py, the stage fold_stage.py
 features.py    distilling that one's states; the stage feature_stage.py
+reading.py     what the decoder reads, features made of states included; similarity.py: their loss; similarity_task.py
 reward.py      a summary's worth; wholeness.py: does it begin and end as a sentence does
 teach.py       rows written anew by a teacher of teachers/
 dpo.py         learning what the reward prefers, run by dpo_run.py: policy.py and sampling.py (the constrained policy),
