@@ -9,7 +9,7 @@ from qdts.models.document import Span, SummarySentence
 from qdts.models.prompt import Prompt, SourceSentence
 from qdts.models.text.extractive import quote
 from qdts.models.text.words import word_starts
-from qdts.models.tokenizer import END, FIRST_MARKER, NUM_MARKERS, marker
+from qdts.models.tokenizer import END, FIRST_MARKER, is_marker, marker
 
 # A mark inside a word or number ("3,500") ends no clause: white space must follow it.
 _CLAUSE_MARKS = frozenset(",;:)]–—،")
@@ -20,7 +20,7 @@ _WIDE_CLAUSE_MARKS = frozenset("、，；：")
 def copy_state(prompt: Prompt, *, trims: bool) -> CopyState:
     """The constraint on a summary of this prompt; its first guess is the best-ranked sentence."""
     sentences = copy_sentences(prompt.sentences, prompt.text)
-    hints = prompt.prefix[(prompt.prefix >= FIRST_MARKER) & (prompt.prefix < FIRST_MARKER + NUM_MARKERS)]
+    hints = prompt.prefix[is_marker(prompt.prefix)]
     guess = int(hints[0]) - FIRST_MARKER if len(hints) else None
     return CopyState(sentences, END, prompt.max_words, guess, trims)
 

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from qdts.models.nets.flops import TRAINING_FACTOR, encoder_flops, forward_flops
 from qdts.models.nets.t5 import T5
-from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS
 from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import ExampleSet, TrainBatch, batches
-from qdts.models.training.reading import read_documents, reads_states, sentence_numbers
+from qdts.models.training.reading import marks_sentences, read_documents, reads_states, sentence_numbers
 from qdts.models.training.similarity import quoted_sentences, similarity_accuracy, similarity_loss
 from qdts.models.training.task import Outcome
 
@@ -64,9 +63,9 @@ def weighted_loss(net: T5, batch: TrainBatch, similarity_weight: float = 0.0) ->
     loss = (losses * weights).sum() / weights.sum().clamp(min=1e-6)
     report = token_report(logits.detach(), labels, losses.detach())
     if cosines is not None and similarity_weight:
-        wanted = quoted_sentences(batch, sentence_numbers(ids, mask), cosines.shape[1])
-        loss = loss + similarity_weight * similarity_loss(cosines, wanted)
-        report["similarity_accuracy"] = similarity_accuracy(cosines.detach(), wanted)
+        quoted = quoted_sentences(batch, sentence_numbers(ids, mask), cosines.shape[1])
+        loss = loss + similarity_weight * similarity_loss(cosines, quoted)
+        report["similarity_accuracy"] = similarity_accuracy(cosines.detach(), quoted)
     return Outcome(
         loss=loss,
         num_tokens=int(batch.mask.sum()),
@@ -77,7 +76,7 @@ def weighted_loss(net: T5, batch: TrainBatch, similarity_weight: float = 0.0) ->
 
 def token_report(logits: Tensor, labels: Tensor, losses: Tensor) -> dict[str, float | Tensor]:
     """How often markers and copied tokens are right, and their losses, from logits (N, V), labels and losses (N,)."""
-    is_marker = (labels >= FIRST_MARKER) & (labels < FIRST_MARKER + NUM_MARKERS)
+    is_marker = marks_sentences(labels)
     right = (logits.argmax(-1) == labels).float()
     return {
         "marker_accuracy": _mean_where(is_marker, right),

@@ -5,7 +5,6 @@ the decoder's training: a decoder that has learned nothing spoils what the encod
 Shapes: B batch · N sentences.
 """
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -13,7 +12,6 @@ from torch import nn
 
 from qdts.models.nets.flops import TRAINING_FACTOR, encoder_flops
 from qdts.models.nets.t5 import T5
-from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import TrainBatch
 from qdts.models.training.fit import FitTask
 from qdts.models.training.reading import compare
@@ -21,19 +19,8 @@ from qdts.models.training.similarity import quoted_sentences, similarity_accurac
 from qdts.models.training.task import Outcome
 
 
-class SimilarityTask:
-    """Cross-entropy of the sentences' similarities to the query with the sentences quoted."""
-
-    def __init__(self, config: FitTaskConfig) -> None:
-        self._examples = FitTask(config)
-
-    def batches(self) -> Iterator[TrainBatch]:
-        """The batches of `FitTask` under the same config."""
-        return self._examples.batches()
-
-    def batches_from(self, step: int) -> Iterator[TrainBatch]:
-        """The stream without its first `step` batches."""
-        return self._examples.batches_from(step)
+class SimilarityTask(FitTask):
+    """On the batches of supervised training: cross-entropy of the sentences' similarities with the sentences quoted."""
 
     def loss(self, net: nn.Module, batch: TrainBatch) -> Outcome:
         """`net` is a T5; what stands behind its encoder is not touched."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from qdts.models.document import Document
 from qdts.models.prompt import PromptBuilder
-from qdts.models.tokenizer import FIRST_MARKER, NUM_MARKERS
+from qdts.models.tokenizer import FIRST_MARKER, is_marker
 from qdts.models.training.data.chunks import Chunk
 from qdts.models.training.data.config import VariantConfig
 from qdts.models.training.data.leads import is_lead, limit_leads
@@ -62,7 +62,7 @@ def build(chunk: Chunk, rows: list[TrainRow], builder: PromptBuilder, config: Va
 
 
 def _built(row: TrainRow, example: Example) -> BuiltExample:
-    chosen = example.target[(example.target >= FIRST_MARKER) & (example.target < FIRST_MARKER + NUM_MARKERS)]
+    chosen = example.target[is_marker(example.target)]
     return BuiltExample(
         example=example,
         origin=Origin(row.source, row.licence, row.kind),
