@@ -68,8 +68,9 @@ class Runtime(Protocol):
     def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
         """Append counts[b] <= T of tokens (B, T) to each sequence; return the greedy choice (B, T) after each.
 
-        Column t is the argmax (lowest id on ties) given everything up to and including tokens[b, t],
-        restricted to allowed[b][t] where given. Columns at or past counts[b] are undefined.
+        Column t is the argmax (lowest id on ties) given everything up to and including tokens[b, t]; where
+        allowed[b][t] is given, what `choice.greedy_choice` chooses among those ids. Columns at or past counts[b] are
+        undefined.
         counts[b] may be 0: that sequence is left as it was.
         """
         ...

@@ -1,25 +1,16 @@
-"""What every runtime does to a batch outside the network: pad documents, choose tokens. Plain numpy.
+"""What every runtime does to a batch before the network: pad documents. Plain numpy.
 
-Shapes: B batch · S document tokens · T tokens of this step · N positions · C hidden · V vocabulary.
+Shapes: B batch · S document tokens.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from qdts.models.runtimes.base import Allowed, Floats, Ids
+from qdts.models.runtimes.base import Floats, Ids
 
 Mask = npt.NDArray[np.bool_]
-
-
-class Head(Protocol):
-    """Scores of vocabulary entries at decoder states."""
-
-    def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
-        """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
-        ...
 
 
 def pad_ids(documents: Sequence[Ids]) -> tuple[Ids, Mask]:
@@ -46,31 +37,3 @@ def pad_floats(rows: Sequence[Floats], axis: int) -> Floats:
 def length_mask(lengths: Sequence[int]) -> Mask:
     """(B, max length), true before each row's length."""
     return np.arange(max(lengths))[None] < np.asarray(lengths)[:, None]
-
-
-def choose(head: Head, hidden: Floats, counts: Ids, allowed: Allowed | None) -> Ids:
-    """The greedy choice (B, T) after each of the first counts[b] states of hidden (B, T, C); 0 past them.
-
-    The highest score wins among the permitted ids, the lowest id among equals. A set of one is not scored.
-    """
-    chosen = np.zeros(hidden.shape[:2], np.int64)
-    free: list[tuple[int, int]] = []
-    for row, count in enumerate(counts):
-        for column in range(int(count)):
-            ids = None if allowed is None else allowed[row][column]
-            if ids is None:
-                free.append((row, column))
-            else:
-                chosen[row, column] = _best(head, hidden[row, column], ids)
-    if free:
-        where = tuple(np.asarray(free).T)
-        chosen[where] = head.scores(hidden[where], None).argmax(-1)
-    return chosen
-
-
-def _best(head: Head, state: Floats, ids: Ids) -> np.int64:
-    assert len(ids), "an empty set of permitted ids leaves nothing to choose"
-    if len(ids) == 1:
-        return ids[0]
-    scores = head.scores(state[None], ids)[0]
-    return ids[scores == scores.max()].min()

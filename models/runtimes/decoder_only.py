@@ -18,7 +18,8 @@ from torch import Tensor
 from qdts.models.nets.decoder_only import DecoderOnly
 from qdts.models.nets.layers import KeyValue
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
-from qdts.models.runtimes.batching import choose, pad_floats
+from qdts.models.runtimes.batching import pad_floats
+from qdts.models.runtimes.choice import choose
 from qdts.models.runtimes.eager import grow
 
 

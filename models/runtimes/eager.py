@@ -17,7 +17,8 @@ from qdts.models import checkpoint
 from qdts.models.nets.layers import KeyValue
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
-from qdts.models.runtimes.batching import choose, length_mask, pad_floats, pad_ids
+from qdts.models.runtimes.batching import length_mask, pad_floats, pad_ids
+from qdts.models.runtimes.choice import choose
 from qdts.models.runtimes.config import RuntimeConfig
 
 

@@ -13,7 +13,8 @@ from typing import Self, cast
 import numpy as np
 
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
-from qdts.models.runtimes.batching import Mask, choose, length_mask, pad_floats
+from qdts.models.runtimes.batching import Mask, length_mask, pad_floats
+from qdts.models.runtimes.choice import choose
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.embedding import Embedding
 from qdts.models.runtimes.environment import check_onnxruntime

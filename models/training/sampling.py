@@ -23,6 +23,7 @@ from qdts.models.nets.t5 import T5
 from qdts.models.prompt import Prompt
 from qdts.models.runtimes.base import Floats, Ids
 from qdts.models.runtimes.batching import pad_floats, pad_ids
+from qdts.models.runtimes.choice import greedy_choice
 from qdts.models.training.policy import Walk, device_of
 from qdts.models.training.reading import pad_queries, read_documents
 
@@ -92,7 +93,7 @@ class Sampler:
         return [_samples(prompt, ended[index]) for index, prompt in enumerate(prompts)]
 
     def greedy(self, prompts: Sequence[Prompt], max_tokens: int = 160) -> list[Sample]:
-        """The likeliest option at every decision: what `GreedyDecoder` writes."""
+        """The greedy option at every decision: what `GreedyDecoder` writes."""
         config = SamplingConfig(num_samples=1, temperature=0.0, max_tokens=max_tokens)
         return [samples[0] for samples in self.sample(prompts, [0] * len(prompts), config)]
 
@@ -149,10 +150,10 @@ class _Draw:
         self._config = config
         self._rng = np.random.default_rng([seed, number + 1])
 
-    def choose(self, logits: Floats) -> int:
-        """The index of one of K options; of the first among equals at temperature 0."""
+    def choose(self, options: Ids, logits: Floats) -> int:
+        """One of the options (K,); at temperature 0 the greedy one."""
         if self._config.temperature == 0:
-            return int(logits.argmax())
+            return greedy_choice(options, logits)
         scaled = logits.astype(np.float64) / self._config.temperature
         probs = np.exp(scaled - scaled.max())
         probs /= probs.sum()
@@ -160,7 +161,7 @@ class _Draw:
         mass = np.cumsum(probs[order])
         kept = int(np.searchsorted(mass, self._config.top_p * (1 - 1e-9))) + 1
         place = int(np.searchsorted(mass[:kept], self._rng.random() * mass[kept - 1], side="right"))
-        return int(order[min(place, kept - 1)])
+        return int(options[order[min(place, kept - 1)]])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,8 +192,8 @@ class _Path:
         """One path for each option that a draw chose."""
         chosen: dict[int, list[_Draw]] = defaultdict(list)
         for draw in self.draws:
-            chosen[draw.choose(logits)].append(draw)
-        return [self._take(int(self.options[index]), draws) for index, draws in chosen.items()]
+            chosen[draw.choose(self.options, logits)].append(draw)
+        return [self._take(token, draws) for token, draws in chosen.items()]
 
     def _take(self, token: int, draws: list[_Draw]) -> "_Path":
         twin = _Path(

@@ -15,6 +15,7 @@ from qdts.models.evaluation.samples import load_row_file
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.nets.t5 import T5
 from qdts.models.prompt import Prompt, PromptBuilder
+from qdts.models.runtimes.choice import greedy_choice
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.eager import EagerRuntime
 from qdts.models.summarizer import read_prompts
@@ -155,4 +156,4 @@ def test_cached_steps_choose_what_whole_passes_choose(net: T5, prompts: list[Pro
             ways = [[*before, int(option)] for option in options]
             with torch.no_grad():
                 scores = summary_log_probs(net, collate_walks([prompt], [[walk(state, way) for way in ways]]))
-            assert ways[int(scores.argmax())][-1] == sample.tokens[place]
+            assert greedy_choice(options, scores.numpy()) == sample.tokens[place]
