@@ -27,8 +27,7 @@ from qdts.models.nets.flops import encoder_flops
 from qdts.models.nets.t5 import T5
 from qdts.models.training.config import FitTaskConfig, LoopConfig
 from qdts.models.training.dataset import ExampleSet, TrainBatch, write_examples
-from qdts.models.training.feature_stage import FeatureConfig, FeatureTaskConfig, feature_net, feature_task
-from qdts.models.training.features import FeatureNet, FeatureTask
+from qdts.models.training.feature_stage import FeatureConfig, FeatureTaskConfig, feature_task, with_readout
 from qdts.models.training.loop import METRICS, Trainer
 from qdts.models.training.meter import read_rows
 from qdts.models.training.minilm import MiniLmEncoder, load_minilm
@@ -121,54 +120,58 @@ def split(data: Path, scratch: Path, seed: int = 0) -> None:
 
 def trial(plan: Plan, objective: str, teacher: MiniLmEncoder) -> dict[str, float]:
     """Pretrain, judge, train similarity, judge."""
-    loaded = checkpoint.load(plan.start)
-    net = T5(replace(loaded.config, num_features=NUM_FEATURES))
-    net.load_state_dict(
-        {**net.state_dict(), **{k: v for k, v in loaded.state_dict().items() if "interaction" not in k}}
-    )
-    shares, minutes, tokens = OBJECTIVES[objective], 0.0, 0.0
-    if shares[0]:
-        wrapped, task = _features(plan, teacher)
-        wrapped.net.load_state_dict(net.state_dict())
-        net = wrapped.net
-        spent = _train(wrapped, task, plan, "features", shares[0] * plan.budget, _teacher_flops(teacher))
-        minutes, tokens = minutes + spent["minutes"], tokens + spent["tokens"]
-        net.requires_grad_(True)
-    if shares[1]:
-        config = PretrainTaskConfig(
-            shards=plan.shards,
-            spans=1.0,
-            prefix=0.0,
-            rows_per_batch=_ROWS,
-            encoder_tokens=_WINDOW,
-            continuation=_CONTINUATION,
-            seed=plan.seed,
-        )
-        spent = _train(
-            net, pretrain_task(config, plan.start / "tokenizer.json"), plan, "spans", shares[1] * plan.budget
-        )
-        minutes, tokens = minutes + spent["minutes"], tokens + spent["tokens"]
+    net = _load_start(plan.start)
+    features, spans = (share * plan.budget for share in OBJECTIVES[objective])
+    spent: list[Mapping[str, float]] = []
+    if features:
+        spent.append(_pretrain_features(net, plan, features, teacher))
+    if spans:
+        spent.append(_pretrain_spans(net, plan, spans))
     before = judge(net, plan)
     loop = _loop(plan, "similarity", plan.similarity_steps, encoder_rate=2e-4)
     task = SimilarityTask(FitTaskConfig(data=(plan.train,), shares=(1.0,), indexed_share=0.5, seed=plan.seed))
     Trainer(net.train(), task, loop).run()
-    return {"minutes": round(minutes, 2), "tokens": tokens, "before": before, "after": judge(net, plan)}
+    return {
+        "minutes": round(sum(one["minutes"] for one in spent), 2),
+        "tokens": sum(one["tokens"] for one in spent),
+        "before": before,
+        "after": judge(net, plan),
+    }
 
 
-def _features(plan: Plan, teacher: MiniLmEncoder) -> tuple[FeatureNet, FeatureTask]:
+def _load_start(start: Path) -> T5:
+    """The net of a directory, with every interaction feature: one that `fold` wrote before there were as many as now
+    has fewer."""
+    loaded = checkpoint.load(start)
+    net = T5(replace(loaded.config, num_features=NUM_FEATURES))
+    known = {name: tensor for name, tensor in loaded.state_dict().items() if "interaction" not in name}
+    net.load_state_dict({**net.state_dict(), **known})
+    return net
+
+
+def _pretrain_features(net: T5, plan: Plan, budget: float, teacher: MiniLmEncoder) -> Mapping[str, float]:
     config = FeatureConfig(
         model=plan.start,
-        start_from=plan.start,
         loop=LoopConfig(out=plan.out / "features"),
         task=FeatureTaskConfig(shards=plan.shards, window_tokens=_WINDOW, rows_per_batch=_ROWS, seed=plan.seed),
     )
-    net, task = feature_net(config, teacher), feature_task(config, teacher)
-    if net.net.config.num_features != NUM_FEATURES:
-        wide = T5(replace(net.net.config, num_features=NUM_FEATURES))
-        for name, parameter in wide.named_parameters():
-            parameter.requires_grad_(name.startswith(("encoder.", "shared.")))
-        net.net = wide
-    return net, task
+    wrapped, task = with_readout(net, plan.start, teacher), feature_task(config, teacher)
+    spent = _train(wrapped, task, plan, "features", budget, _teacher_flops(teacher))
+    net.requires_grad_(True)
+    return spent
+
+
+def _pretrain_spans(net: T5, plan: Plan, budget: float) -> Mapping[str, float]:
+    config = PretrainTaskConfig(
+        shards=plan.shards,
+        spans=1.0,
+        prefix=0.0,
+        rows_per_batch=_ROWS,
+        encoder_tokens=_WINDOW,
+        continuation=_CONTINUATION,
+        seed=plan.seed,
+    )
+    return _train(net, pretrain_task(config, plan.start / "tokenizer.json"), plan, "spans", budget)
 
 
 def _teacher_flops(teacher: MiniLmEncoder) -> Callable[[Any], float]:

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qdts.models.runtimes.batching import pad_floats, pad_ids
 from qdts.models.tokenizer import END, HINT, NONE, NUM_MARKERS, is_marker
 from qdts.models.training.array_file import ArrayFile
 from qdts.models.training.config import FitTaskConfig
@@ -161,22 +162,17 @@ def collate(examples: Sequence[Example], config: FitTaskConfig, rng: np.random.G
     cuts = [row.head_len if rng.random() < config.indexed_share else 0 for row in examples]
     decoder = [np.concatenate([row.prefix, row.target]).astype(np.int64) for row in examples]
     features = [row.features[cut:] for row, cut in zip(examples, cuts, strict=True)]
-    ids = _pad([row.encoder_ids[cut:] for row, cut in zip(examples, cuts, strict=True)])
-    lengths = np.array([len(f) for f in features])
-    mask = cast(npt.NDArray[np.bool_], np.arange(ids.shape[1]) < lengths[:, None])
-    padded = np.zeros((*ids.shape, features[0].shape[1]), np.float32)
-    for index, block in enumerate(features):
-        padded[index, : len(block)] = block
+    ids, mask = pad_ids([row.encoder_ids[cut:] for row, cut in zip(examples, cuts, strict=True)])
     queries, query_mask = pad_queries([row.prefix for row in examples])
     return TrainBatch(
         ids=ids,
         mask=mask,
-        features=padded,
+        features=pad_floats(features, axis=0).astype(np.float32),
         queries=queries,
         query_mask=query_mask,
-        tokens=_pad([row[:-1] for row in decoder]),
-        labels=_pad([row[1:] for row in decoder]),
-        weights=_pad_weights([_weights(row, config, rng) for row in examples]),
+        tokens=pad_ids([row[:-1] for row in decoder])[0],
+        labels=pad_ids([row[1:] for row in decoder])[0],
+        weights=pad_floats([_weights(row, config, rng) for row in examples], axis=0),
     )
 
 
@@ -206,17 +202,3 @@ def _weights(row: Example, config: FitTaskConfig, rng: np.random.Generator) -> n
     weights[is_marker(target) | (target == NONE)] = config.marker_weight
     weights[target == END] = config.end_weight
     return np.concatenate([np.zeros(len(row.prefix) - 1, np.float32), weights * np.float32(row.weight)])
-
-
-def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-    padded = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded
-
-
-def _pad_weights(rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    padded = np.zeros((len(rows), max(len(row) for row in rows)), np.float32)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded

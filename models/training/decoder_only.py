@@ -5,7 +5,6 @@ the weights it has for an encoder-decoder. Knows nothing of how examples are mad
 Shapes: B batch · S document tokens · T prefix and target tokens · C hidden.
 """
 
-from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -15,25 +14,13 @@ from torch import Tensor, nn
 
 from qdts.models.nets.decoder_only import DecoderOnly, forward_flops
 from qdts.models.nets.flops import TRAINING_FACTOR
-from qdts.models.training.config import FitTaskConfig
 from qdts.models.training.dataset import TrainBatch
 from qdts.models.training.fit import FitTask, token_report
 from qdts.models.training.task import Outcome
 
 
-class DecoderOnlyTask:
-    """Weighted cross-entropy on the target's tokens."""
-
-    def __init__(self, config: FitTaskConfig) -> None:
-        self._examples = FitTask(config)
-
-    def batches(self) -> Iterator[TrainBatch]:
-        """The batches of `FitTask` under the same config."""
-        return self._examples.batches()
-
-    def batches_from(self, step: int) -> Iterator[TrainBatch]:
-        """The stream without its first `step` batches."""
-        return self._examples.batches_from(step)
+class DecoderOnlyTask(FitTask):
+    """Weighted cross-entropy on the target's tokens, over the batches of `FitTask`."""
 
     def loss(self, net: nn.Module, batch: TrainBatch) -> Outcome:
         """`net` is a DecoderOnly whose positions hold the longest S + T."""

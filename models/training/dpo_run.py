@@ -55,7 +55,7 @@ class DpoConfig:
     # The directory of the evaluation data, to keep what touches it out; None where there is nothing to keep out.
     evaluation: Path | None = None
     # Only rows whose documents `prepare` holds out: those that supervised stages have read, the net knows by heart, and
-    # what it writes for them is no longer what it would write. Of sets that are evaluated none are left.
+    # what it writes for them is no longer what it would write. Of sets that are evaluated few are left.
     unread: bool = False
     # The share of rows whose encoder input leaves the query out (indexed mode).
     indexed_share: float = 0.25

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
+from qdts.models.nets.t5 import T5
 from qdts.models.tokenizer import Tokenizer
 from qdts.models.training.config import RunConfig, check_at_least
 from qdts.models.training.features import FeatureNet, FeatureTask
@@ -51,9 +52,14 @@ def run_features(config: FeatureConfig) -> None:
 def feature_net(config: FeatureConfig, teacher: MiniLmEncoder) -> FeatureNet:
     """The net to train, its decoder left out of the training."""
     net = initial_net(config.model, config.start_from, config.shape, config.dropout)
+    return with_readout(net, config.start_from, teacher)
+
+
+def with_readout(net: T5, start: Path | None, teacher: MiniLmEncoder) -> FeatureNet:
+    """The net, its decoder frozen, with the map to the teacher's states that `start` may hold."""
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name.startswith(("encoder.", "shared.")))
-    path = config.start_from / READOUT if config.start_from else None
+    path = start / READOUT if start else None
     readout = load_file(path)["readout"] if path and path.is_file() else None
     return FeatureNet(net, teacher.bert.config.hidden_size, readout)
 

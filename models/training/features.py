@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from qdts.models.nets.flops import TRAINING_FACTOR, encoder_flops
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.base import Ids
+from qdts.models.runtimes.batching import pad_ids
 from qdts.models.tokenizer import DOCUMENT, NUM_MARKERS, SPECIAL_TOKENS, Tokenizer, marker
 from qdts.models.training.minilm import MiniLmEncoder
 from qdts.models.training.shards import TokenShards
@@ -80,9 +81,10 @@ class FeatureTask:
         encoded = self._teacher.tokenizer(texts, is_split_into_words=True, padding=True, truncation=True)
         piece_words = [encoded.word_ids(row) for row in range(len(rows))]
         longest = max(len(text) for text in texts)
+        ids, mask = pad_ids(rows)
         return FeatureBatch(
-            ids=_pad(rows, 0),
-            words=_through_batch(_pad(words, -1), longest),
+            ids=ids,
+            words=_through_batch(np.where(mask, pad_ids(words)[0], -1), longest),
             pieces=np.array(encoded["input_ids"], np.int64),
             piece_mask=np.array(encoded["attention_mask"], np.bool_),
             piece_words=_through_batch(_word_numbers(piece_words), longest),
@@ -173,13 +175,6 @@ def mark_sentences(ids: Ids, starts: Ids, rng: np.random.Generator) -> Ids:
     shift = int(rng.integers(0, NUM_MARKERS - len(starts)))
     markers = [marker(shift + index) for index in range(len(starts))]
     return np.concatenate([[DOCUMENT], np.insert(ids, starts, markers)]).astype(np.int64)
-
-
-def _pad(rows: Sequence[Ids], filler: int) -> Ids:
-    padded = np.full((len(rows), max(len(row) for row in rows)), filler, np.int64)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded
 
 
 def _word_numbers(rows: Sequence[Sequence[int | None]]) -> Ids:

