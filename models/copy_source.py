@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from qdts.models.decoding.copying import CopySentence, CopyState, Piece
+from qdts.models.decoding.drafting.pieces import PieceDrafter
 from qdts.models.document import Span, SummarySentence
 from qdts.models.prompt import Prompt, SourceSentence
 from qdts.models.text.extractive import quote
 from qdts.models.text.words import word_starts
 from qdts.models.tokenizer import END, FIRST_MARKER, is_marker, marker
 
+# One: a wrong guess costs a step, but each more costs the tokens of a sentence in every step.
+_NUM_GUESSES = 1
 # A mark inside a word or number ("3,500") ends no clause: white space must follow it.
 _CLAUSE_MARKS = frozenset(",;:)]–—،")
 # Marks of scripts written without spaces
@@ -18,11 +21,14 @@ _WIDE_CLAUSE_MARKS = frozenset("、，；：")
 
 
 def copy_state(prompt: Prompt, *, trims: bool) -> CopyState:
-    """The constraint on a summary of this prompt; its first guess is the best-ranked sentence."""
-    sentences = copy_sentences(prompt.sentences, prompt.text)
+    """The constraint on a summary of this prompt."""
+    return CopyState(copy_sentences(prompt.sentences, prompt.text), END, prompt.max_words, trims)
+
+
+def piece_drafter(prompt: Prompt, state: CopyState) -> PieceDrafter:
+    """Drafts for `state`, the one of this prompt; the first guess is the best-ranked sentence."""
     hints = prompt.prefix[is_marker(prompt.prefix)]
-    guess = int(hints[0]) - FIRST_MARKER if len(hints) else None
-    return CopyState(sentences, END, prompt.max_words, guess, trims)
+    return PieceDrafter(state, [int(hint) - FIRST_MARKER for hint in hints[:_NUM_GUESSES]])
 
 
 def copy_sentences(sources: Sequence[SourceSentence], text: str) -> list[CopySentence]:

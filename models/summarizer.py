@@ -14,8 +14,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
-from qdts.models.copy_source import copy_state, quote_piece
-from qdts.models.decoding.greedy import GreedyDecoder
+from qdts.models.copy_source import copy_state, piece_drafter, quote_piece
+from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.document import Document, Summary, SummarySentence
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.lexicon import Lexicon
@@ -132,13 +132,12 @@ class Generation:
         self._prompts = prompts
         self._states = [copy_state(prompt, trims=trims) for prompt in prompts]
         batch = runtime.start(*read_prompts(runtime, prompts))
+        rows = [
+            Row(prompt.prefix.tolist(), state, piece_drafter(prompt, state))
+            for prompt, state in zip(prompts, self._states, strict=True)
+        ]
         self._decoder = GreedyDecoder(
-            runtime,
-            batch,
-            [prompt.prefix for prompt in prompts],
-            self._states,
-            max_tokens=config.max_output_tokens,
-            max_draft=config.max_draft,
+            runtime, batch, rows, max_tokens=config.max_output_tokens, max_draft=config.max_draft
         )
         self.encode_ms = 1000 * (time.monotonic() - started)
         self.decode_ms = 0.0

@@ -1,7 +1,4 @@
-"""What greedy decoding asks of a constraint and of a source of drafts. Ids only.
-
-A draft is a guess at the next tokens: right or wrong, it never changes the output, only the number of steps.
-"""
+"""What decoding asks of a constraint on the output, and the one that permits everything. Ids only."""
 
 from typing import Protocol
 
@@ -25,13 +22,9 @@ class DecodingState(Protocol):
         """Take one allowed token."""
         ...
 
-    def draft(self, max_tokens: int) -> list[int]:
-        """A guess at what comes next, at most `max_tokens`; may be empty."""
-        ...
-
 
 class FreeState:
-    """No constraint and no drafts: plain greedy decoding to the end id."""
+    """No constraint: everything up to the end id."""
 
     def __init__(self, end_id: int) -> None:
         self._end_id = end_id
@@ -50,7 +43,3 @@ class FreeState:
     def advance(self, token: int) -> None:
         """Finished at the end id."""
         self.finished = self.finished or token == self._end_id
-
-    def draft(self, max_tokens: int) -> list[int]:
-        """Nothing."""
-        return []

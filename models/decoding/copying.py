@@ -88,8 +88,6 @@ class CopyState:
     sentences: Sequence[CopySentence]
     end_id: int
     max_words: int
-    # The sentence most likely to be chosen first: a guess for the draft, nothing more.
-    guess: int | None = None
     # May pieces begin and end at clause marks? Only a net that has learned to trim should; else only a
     # sentence that exceeds `max_words` is cut, at the last clause that fits.
     trims: bool = False
@@ -184,20 +182,22 @@ class CopyState:
         else:
             self._chosen = next(i for i, sentence in enumerate(self.sentences) if sentence.marker == token)
 
-    def draft(self, max_tokens: int) -> list[int]:
-        """The likeliest run from here: all of the open piece; at the start, the guessed sentence."""
+    def run(self) -> list[int]:
+        """The rest of the open piece, or the whole of the chosen one, as far as it fits; nothing where one is to be
+        chosen."""
         if self.finished:
             return []
         if self._chosen is not None:
-            return self._whole(self._chosen)[:max_tokens]
-        if self.pieces:
-            last = self.pieces[-1]
-            return self.sentences[last.index].ids[last.end : self._readings[0].limit][:max_tokens].tolist()
-        if self.guess is None:
+            return self._whole(self._chosen)
+        if not self.pieces:
             return []
-        return [self.sentences[self.guess].marker, *self._whole(self.guess)][:max_tokens]
+        last = self.pieces[-1]
+        return self.sentences[last.index].ids[last.end : self._readings[0].limit].tolist()
+
+    def opening(self, index: int) -> list[int]:
+        """Sentence `index` as the next piece: its marker, and its tokens as far as they fit."""
+        return [self.sentences[index].marker, *self._whole(index)]
 
     def _whole(self, index: int) -> list[int]:
-        """Ids of sentence `index` as far as it fits."""
         sentence = self.sentences[index]
         return sentence.ids[: sentence.last_end(0, self.words_left)].tolist()

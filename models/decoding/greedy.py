@@ -10,36 +10,59 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qdts.models.decoding.base import DecodingState
+from qdts.models.decoding.drafting.base import Drafter, NoDrafter
+from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
 from qdts.models.runtimes.base import Allowed, Batch, Ids, Runtime
 
 
 @dataclass(slots=True)
 class Row:
-    """One sequence. `pending` is written but not yet in the cache; `tokens` excludes the prefix."""
+    """One sequence. `pending`, at first its prefix, is written but not yet in the cache; `tokens` excludes it."""
 
-    state: DecodingState
     pending: list[int]
+    state: DecodingState
+    drafter: Drafter = field(default_factory=NoDrafter)
     tokens: list[int] = field(default_factory=list[int])
-    draft: list[int] = field(default_factory=list[int])
     is_active: bool = True
     num_drafted: int = 0
     num_accepted: int = 0
 
 
+@dataclass(slots=True)
+class _Step:
+    """A row's input: its pending tokens, then those of its draft that the grammar permits.
+
+    `places[i]` is where token i of the drafter's draft stands in `draft`, ROOT if nowhere; `allowed` are the ids
+    permitted after each token of the input.
+    """
+
+    pending: list[int]
+    draft: Draft
+    places: list[int]
+    allowed: list[Ids | None]
+
+    def tokens(self) -> list[int]:
+        return [*self.pending, *self.draft.tokens]
+
+    def parents(self) -> list[int]:
+        last = len(self.pending) - 1
+        return [*range(-1, last), *(last if p == ROOT else last + 1 + p for p in self.draft.parents)]
+
+
+_NOTHING = _Step([], Draft(), [], [])
+_UNUSED: Ids = np.zeros(1, np.int64)
+
+
 class GreedyDecoder:
-    """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled."""
+    """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled.
+
+    `max_draft` bounds the drafted tokens of a row in one step; 0 writes token by token.
+    """
 
     def __init__(
-        self,
-        runtime: Runtime,
-        batch: Batch,
-        prefixes: Sequence[Ids],
-        states: Sequence[DecodingState],
-        *,
-        max_tokens: int,
-        max_draft: int = 0,
+        self, runtime: Runtime, batch: Batch, rows: Sequence[Row], *, max_tokens: int, max_draft: int = 0
     ) -> None:
-        self.rows = [Row(state, prefix.tolist()) for state, prefix in zip(states, prefixes, strict=True)]
+        self.rows = rows
         self.num_steps = 0
         self._runtime = runtime
         self._batch = batch
@@ -59,61 +82,88 @@ class GreedyDecoder:
         """One forward pass for all active rows, if there are any: each gains at least one token."""
         if not self.active:
             return
-        for row in self.rows:
-            room = self._max_tokens - len(row.tokens) - 1
-            row.draft = row.state.draft(min(self._max_draft, room)) if row.is_active and room > 0 else []
-        tokens, counts, allowed = self._inputs()
-        chosen = self._runtime.step(self._batch, tokens, counts, allowed)  # (B, T)
-        before = self._batch.lengths - counts
-        kept = before.copy()
-        for index, row in enumerate(self.rows):
-            if row.is_active:
-                kept[index] += len(row.pending) + self._accept(row, chosen[index])
-        self._runtime.keep(self._batch, kept)
+        steps = [self._prepare(row) if row.is_active else _NOTHING for row in self.rows]
+        chosen = self._runtime.step(self._batch, *_inputs(steps))  # (B, T)
+        told = zip(self.rows, steps, chosen, strict=True)
+        columns = [self._accept(*one) if one[0].is_active else _NO_COLUMNS for one in told]
+        self._runtime.keep(self._batch, columns)
         self.num_steps += 1
 
-    def _inputs(self) -> tuple[Ids, Ids, Allowed]:
-        """Tokens (B, T) padded, counts (B,), and the ids permitted after each token."""
-        allowed = [_allowed(row) if row.is_active else [] for row in self.rows]  # may shorten a draft
-        inputs = [[*row.pending, *row.draft] if row.is_active else [] for row in self.rows]
-        counts = np.array([len(ids) for ids in inputs], np.int64)
-        tokens = np.zeros((len(inputs), int(counts.max())), np.int64)
-        for index, ids in enumerate(inputs):
-            tokens[index, : len(ids)] = ids
-        return tokens, counts, allowed
+    def _prepare(self, row: Row) -> _Step:
+        """What the row has the net read."""
+        room = min(self._max_draft, self._max_tokens - len(row.tokens) - 1)
+        guess = row.drafter.draft(room) if room > 0 else Draft()
+        return _permitted(row, guess, room)
 
-    def _accept(self, row: Row, chosen: Ids) -> int:
-        """Take the drafted tokens that were right and the choice after them; returns how many were right."""
-        first = len(row.pending) - 1
-        num_right = 0
-        while num_right < len(row.draft) and row.draft[num_right] == chosen[first + num_right]:
-            num_right += 1
-        row.num_drafted += len(row.draft)
-        row.num_accepted += num_right
-        for token in (*row.draft[:num_right], int(chosen[first + num_right])):
-            if row.state.finished:
-                break  # the draft held the end: the choice after it means nothing
+    def _accept(self, row: Row, step: _Step, chosen: Ids) -> Ids:
+        """Write the choice after the pending tokens, and, while it was drafted, the one after that.
+
+        Returns the columns of the step whose tokens are written now.
+        """
+        column = len(step.pending) - 1
+        columns = list(range(column + 1))
+        after = chosen[column + 1 :]  # each token of the draft
+        children = step.draft.children()
+        node, written = ROOT, list[int]()
+        while row.is_active:
+            token = int(chosen[column])
             row.state.advance(token)
-            row.tokens.append(token)
-        row.pending = row.tokens[-1:]
-        row.is_active = not row.state.finished and len(row.tokens) < self._max_tokens
-        return num_right
+            written.append(token)
+            row.is_active = not row.state.finished and len(row.tokens) + len(written) < self._max_tokens
+            node = next((child for child in children[node] if step.draft.tokens[child] == token), ROOT)
+            if node == ROOT:
+                break
+            row.num_accepted += 1
+            column = len(step.pending) + node
+            columns.append(column)
+        row.tokens += written
+        row.pending = written[-1:]
+        row.num_drafted += len(step.draft)
+        row.drafter.observe([UNKNOWN if place == ROOT else int(after[place]) for place in step.places])
+        row.drafter.extend(written)
+        # The last one written is pending: it is not kept, though it may have been drafted.
+        return np.array(columns[: len(step.pending) + len(written) - 1])
 
 
-_UNUSED: Ids = np.zeros(1, np.int64)
+_NO_COLUMNS: Ids = np.zeros(0, np.int64)
 
 
-def _allowed(row: Row) -> list[Ids | None]:
-    """What may follow each of the row's input tokens; before the last pending one nothing is chosen."""
-    state = row.state.copy()
-    allowed: list[Ids | None] = [_UNUSED] * (len(row.pending) - 1)
-    allowed.append(state.allowed())
-    for index, token in enumerate(row.draft):
-        options = allowed[-1]
-        if state.finished or (options is not None and token not in options):
-            # A draft that breaks the grammar is wrong from here on.
-            row.draft = row.draft[:index]
-            return allowed
+def _inputs(steps: Sequence[_Step]) -> tuple[Ids, Ids, Allowed, Ids | None]:
+    """Tokens (B, T) padded, counts (B,), the ids permitted after each token, and, unless all are chains, parents."""
+    counts = np.array([len(step.allowed) for step in steps], np.int64)
+    tokens = np.zeros((len(steps), int(counts.max())), np.int64)
+    for row, step, count in zip(tokens, steps, counts, strict=True):
+        row[:count] = step.tokens()
+    allowed = [step.allowed for step in steps]
+    if all(step.draft.is_chain for step in steps):
+        return tokens, counts, allowed, None
+    parents = np.tile(np.arange(-1, tokens.shape[1] - 1), (len(steps), 1))
+    for row, step, count in zip(parents, steps, counts, strict=True):
+        row[:count] = step.parents()
+    return tokens, counts, allowed, parents
+
+
+def _permitted(row: Row, guess: Draft, max_tokens: int) -> _Step:
+    """The guess without what breaks the grammar, and what follows that; before the last pending token nothing is
+    chosen. A second sibling of the same token counts as broken, too."""
+    draft, places = Draft(), list[int]()
+    options = row.state.allowed()
+    allowed: list[Ids | None] = [*[_UNUSED] * (len(row.pending) - 1), options]
+    after = {ROOT: (row.state.copy(), options)}  # state and options after each token of `draft`
+    num_children = [len(found) for found in guess.children()]
+    for token, parent in zip(guess.tokens[:max_tokens], guess.parents, strict=False):
+        place = places[parent] if parent != ROOT else ROOT
+        state, options = after[place]
+        num_children[parent] -= 1
+        is_cut = (parent != ROOT and place == ROOT) or draft.find(token, place) != ROOT
+        if is_cut or state.finished or (options is not None and token not in options):
+            places.append(ROOT)
+            continue
+        # The last child takes the state over: a chain copies nothing.
+        state = state.copy() if num_children[parent] else state
         state.advance(token)
-        allowed.append(_UNUSED if state.finished else state.allowed())
-    return allowed
+        options = _UNUSED if state.finished else state.allowed()
+        places.append(draft.add(token, place))
+        after[places[-1]] = (state, options)
+        allowed.append(options)
+    return _Step(row.pending, draft, [*places, *[ROOT] * (len(guess) - len(places))], allowed)

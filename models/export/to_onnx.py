@@ -2,8 +2,8 @@
 
 encoder.onnx  embedded (B, S, C), mask (B, S) -> hidden (B, S, C)
 start.onnx    hidden (B, S, C) [, features (B, S, F), present (B,)] -> per layer key, value (B, H, S, D)
-step.onnx     embedded (B, T, C), lengths (B,), mask (B, S), the document's and the cache's keys and values
-              -> state (B, T, C), new keys and values (B, H, T, D)
+step.onnx     embedded (B, T, C), lengths (B,), positions (B, T), visible (B, T, T), mask (B, S), the document's and
+              the cache's keys and values -> state (B, T, C), new keys and values (B, H, T, D)
 
 The vocabulary's table stays outside: it exists once, and a step reads only the rows it needs.
 A state times the table is the scores: T5's scaling of tied embeddings is folded into the state.
@@ -62,11 +62,13 @@ class StepGraph(nn.Module):
         self.net = net
         self.scale = net.config.d_model**-0.5 if net.config.tie_word_embeddings else 1.0
 
-    def forward(self, embedded: Tensor, lengths: Tensor, mask: Tensor, *caches: Tensor) -> list[Tensor]:
-        """(B, T, C), (B,), (B, S), flat caches -> (B, T, C) and the flat new keys and values"""
+    def forward(
+        self, embedded: Tensor, lengths: Tensor, positions: Tensor, visible: Tensor, mask: Tensor, *caches: Tensor
+    ) -> list[Tensor]:
+        """(B, T, C), (B,), (B, T), (B, T, T), (B, S), flat caches -> (B, T, C) and the flat new keys and values"""
         half = len(caches) // 2
         document, past = _pairs(caches[:half]), _pairs(caches[half:])
-        bias = self.net.decoder.causal_bias(lengths, embedded.shape[1], past[0].key.shape[2])
+        bias = self.net.decoder.step_bias(lengths, positions, visible, past[0].key.shape[2])
         hidden, new = self.net.decoder(embedded, bias, mask, document, past)
         return [hidden * self.scale, *(tensor for layer in new for tensor in layer)]
 
@@ -134,11 +136,15 @@ def _step(net: T5) -> _Trace:
     inputs = {
         "embedded": torch.randn(2, 3, config.d_model),
         "lengths": torch.tensor([4, 2]),
+        "positions": torch.tensor([[4, 5, 5], [2, 3, 4]]),
+        "visible": torch.ones(2, 3, 3, dtype=torch.bool).tril(),
         "mask": torch.ones(2, 5, dtype=torch.bool),
     }
     free: dict[str, dict[int, str]] = {
         "embedded": {0: "B", 1: "T"},
         "lengths": {0: "B"},
+        "positions": {0: "B", 1: "T"},
+        "visible": {0: "B", 1: "T", 2: "T"},
         "mask": {0: "B", 1: "S"},
         "state": {0: "B", 1: "T"},
     }

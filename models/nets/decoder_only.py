@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qdts.models.nets.interaction import HIDDEN, Interaction
-from qdts.models.nets.layers import KeyValue, mask_bias
+from qdts.models.nets.layers import KeyValue, StepLayout, mask_bias
 
 _INIT_STD = 0.02  # GPT-2's; its output projections start smaller by the square root of their number
 _POSITIVE = ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "max_positions")
@@ -142,18 +142,15 @@ class DecoderOnly(nn.Module):
         positions = torch.arange(embedded.shape[1], device=embedded.device)[None]
         return self.decoder(embedded, positions, None, None)
 
-    def step(self, embedded: Tensor, lengths: Tensor, past: Sequence[KeyValue]) -> tuple[Tensor, list[KeyValue]]:
-        """T new tokens (B, T, C) per row after lengths (B,) cached ones -> (B, T, C) and their keys and values.
+    def step(self, embedded: Tensor, layout: StepLayout, past: Sequence[KeyValue]) -> tuple[Tensor, list[KeyValue]]:
+        """T new tokens (B, T, C) per row after those in its cache -> (B, T, C) and their keys and values.
 
         `past` holds P >= max(lengths) slots per row; a shorter row's unused slots are masked.
         """
-        num_new, num_slots = embedded.shape[1], past[0].key.shape[2]
-        new = torch.arange(num_new, device=lengths.device)
-        slots = torch.arange(num_slots, device=lengths.device)
-        used = (slots[None] < lengths[:, None])[:, None, :].expand(-1, num_new, -1)  # (B, T, P)
-        causal = (new[None, :] <= new[:, None])[None].expand(len(lengths), -1, -1)  # (B, T, T)
-        bias = mask_bias(torch.cat([used, causal], dim=2), embedded.dtype)[:, None]  # (B, 1, T, P + T)
-        return self.decoder(embedded, lengths[:, None] + new[None], past, bias)
+        slots = torch.arange(past[0].key.shape[2], device=embedded.device)
+        used = (slots[None] < layout.lengths[:, None])[:, None, :].expand(-1, embedded.shape[1], -1)  # (B, T, P)
+        bias = mask_bias(torch.cat([used, layout.visible], dim=2), embedded.dtype)[:, None]  # (B, 1, T, P + T)
+        return self.decoder(embedded, layout.positions, past, bias)
 
     def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
         """(..., C) -> (..., V), or (..., len(ids)), on demand: training asks for target positions only."""

@@ -27,6 +27,21 @@ class KeyValue(NamedTuple):
         return KeyValue(torch.cat([self.key, new.key], dim=2), torch.cat([self.value, new.value], dim=2))
 
 
+class StepLayout(NamedTuple):
+    """Where new tokens stand: behind lengths (B,) cached ones, at positions (B, T), each seeing visible (B, T, T)."""
+
+    lengths: Tensor
+    positions: Tensor
+    visible: Tensor
+
+    @classmethod
+    def chain(cls, lengths: Tensor, num_new: int) -> "StepLayout":
+        """Each new token follows the one before it."""
+        new = torch.arange(num_new, device=lengths.device)
+        visible = (new[None, :] <= new[:, None])[None].expand(len(lengths), -1, -1)
+        return cls(lengths, lengths[:, None] + new[None], visible)
+
+
 class RMSNorm(nn.Module):
     """x / rms(x) * weight, computed in float32."""
 

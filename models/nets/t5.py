@@ -20,6 +20,7 @@ from qdts.models.nets.layers import (
     PlainFeedForward,
     RelativePositionBias,
     RMSNorm,
+    StepLayout,
     mask_bias,
 )
 
@@ -144,17 +145,22 @@ class Decoder(nn.Module):
         self.final_layer_norm = RMSNorm(config)
         self.dropout = nn.Dropout(config.dropout_rate)
 
-    def causal_bias(self, lengths: Tensor, num_new: int, num_slots: int) -> Tensor:
-        """Bias (B, H, T, P + T) for T new tokens after lengths (B,) tokens held in P slots.
+    def causal_bias(self, num_tokens: int, device: torch.device) -> Tensor:
+        """Bias (1, H, T, T) of a whole sequence."""
+        positions = torch.arange(num_tokens, device=device)[None]
+        bias = stack_bias(self.block)(positions, positions)
+        return bias + mask_bias(positions[:, None, :] <= positions[:, :, None], bias.dtype)[:, None]
 
-        A row shorter than P has unused slots: masked. Its new tokens stand at lengths[b] + t all the same.
+    def step_bias(self, lengths: Tensor, positions: Tensor, visible: Tensor, num_slots: int) -> Tensor:
+        """Bias (B, H, T, P + T) for new tokens after lengths (B,) tokens held in P slots.
+
+        They stand at positions (B, T) and see of one another what visible (B, T, T) says. A row shorter than P has
+        unused slots: masked.
         """
         slots = torch.arange(num_slots, device=lengths.device)[None].expand(lengths.shape[0], -1)
-        new = lengths[:, None] + torch.arange(num_new, device=lengths.device)[None]  # (B, T)
-        bias = stack_bias(self.block)(new, torch.cat([slots, new], dim=1))
-        used = (slots < lengths[:, None])[:, None, :].expand(-1, num_new, -1)  # (B, T, P)
-        past = new[:, None, :] <= new[:, :, None]  # (B, T, T)
-        return bias + mask_bias(torch.cat([used, past], dim=2), bias.dtype)[:, None]
+        bias = stack_bias(self.block)(positions, torch.cat([slots, positions], dim=1))
+        used = (slots < lengths[:, None])[:, None, :].expand(-1, positions.shape[1], -1)  # (B, T, P)
+        return bias + mask_bias(torch.cat([used, visible], dim=2), bias.dtype)[:, None]
 
     def project(self, hidden: Tensor) -> list[KeyValue]:
         """The document's keys and values per layer, from the encoder's output (B, S, C)."""
@@ -206,23 +212,22 @@ class T5(nn.Module):
 
     def decode(self, tokens: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
         """Teacher-forced: (B, T) reading (B, S, C) under (B, S) -> (B, T, C). Trailing padding is fine."""
-        start = torch.zeros(1, dtype=torch.long, device=tokens.device)
-        bias = self.decoder.causal_bias(start, tokens.shape[1], 0)
+        bias = self.decoder.causal_bias(tokens.shape[1], tokens.device)
         return self.decoder(self.shared(tokens), bias, mask, self.decoder.project(hidden))[0]
 
     def step(
         self,
         tokens: Tensor,
-        lengths: Tensor,
+        layout: StepLayout,
         mask: Tensor,
         document: Sequence[KeyValue],
         past: Sequence[KeyValue],
     ) -> tuple[Tensor, list[KeyValue]]:
-        """T new tokens (B, T) per row after lengths (B,) cached ones -> (B, T, C) and their keys and values.
+        """T new tokens (B, T) per row after those in its cache -> (B, T, C) and their keys and values.
 
         `document` is `decoder.project(hidden)`; `past` holds P >= max(lengths) slots per row.
         """
-        bias = self.decoder.causal_bias(lengths, tokens.shape[1], past[0].key.shape[2])
+        bias = self.decoder.step_bias(*layout, past[0].key.shape[2])
         return self.decoder(self.shared(tokens), bias, mask, document, past)
 
     def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:

@@ -37,6 +37,20 @@ class States:
     hidden: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What makes a sequence a sample: draws from softmax(scores / temperature), the same ones for the same seed."""
+
+    seed: int
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, is {self.seed}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, is {self.temperature}; without noise decoding is greedy")
+
+
 class Batch(Protocol):
     """Sequences in flight with their KV cache. Rows keep their index until the batch is dropped."""
 
@@ -61,20 +75,30 @@ class Runtime(Protocol):
         """Ids (S_i,) per document -> states (S_i, C) per document. Padding never changes a result."""
         ...
 
-    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> Batch:
-        """Open one sequence per document: add the projected features (S_i, F), project cross-attention K/V."""
+    def start(
+        self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
+    ) -> Batch:
+        """Open one sequence per document: add the projected features (S_i, F), project cross-attention K/V.
+
+        A sequence with noise is sampled, one without, and all if there is none, decoded greedily.
+        """
         ...
 
-    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
-        """Append counts[b] <= T of tokens (B, T) to each sequence; return the greedy choice (B, T) after each.
+    def step(
+        self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
+    ) -> Ids:
+        """Append counts[b] <= T of tokens (B, T) to each sequence; return the choice (B, T) after each.
+
+        Token t of a sequence follows its token parents[b, t] < t of this step, or, where that is -1, what was kept
+        before: a tree, in which a token sees its ancestors alone. None: each follows the one before, a chain.
 
         Column t is the argmax (lowest id on ties) given everything up to and including tokens[b, t]; where
-        allowed[b][t] is given, what `choice.greedy_choice` chooses among those ids. Columns at or past counts[b] are
-        undefined.
+        allowed[b][t] is given, what `choice.greedy_choice` chooses among those ids; where the sequence has noise, a
+        draw. Columns at or past counts[b] are undefined.
         counts[b] may be 0: that sequence is left as it was.
         """
         ...
 
-    def keep(self, batch: Batch, lengths: Ids) -> None:
-        """Cut each sequence's cache back to lengths (B,): drafted tokens that were not accepted are forgotten."""
+    def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
+        """Of each sequence's tokens of the last step keep these columns, ascending, and forget the others."""
         ...

@@ -1,6 +1,6 @@
-"""What every runtime does to a batch before the network: pad documents. Plain numpy.
+"""What every runtime does to a batch before the network: pad documents, lay out a step's tokens. Plain numpy.
 
-Shapes: B batch · S document tokens.
+Shapes: B batch · S document tokens · T tokens of a step.
 """
 
 from collections.abc import Sequence
@@ -37,3 +37,21 @@ def pad_floats(rows: Sequence[Floats], axis: int) -> Floats:
 def length_mask(lengths: Sequence[int]) -> Mask:
     """(B, max length), true before each row's length."""
     return np.arange(max(lengths))[None] < np.asarray(lengths)[:, None]
+
+
+def lay_out(lengths: Ids, num_new: int, parents: Ids | None) -> tuple[Ids, Mask]:
+    """Where T new tokens stand behind lengths (B,) kept ones, and which of one another they see.
+
+    parents (B, T) as in `Runtime.step` -> positions (B, T), visible (B, T, T): token t sees u.
+    """
+    if parents is None:
+        visible = np.broadcast_to(np.tri(num_new, dtype=np.bool_), (len(lengths), num_new, num_new))
+        return lengths[:, None] + np.arange(num_new), visible
+    assert (parents < np.arange(num_new)).all(), "a token follows one before it"
+    visible = np.zeros((len(lengths), num_new, num_new), np.bool_)
+    rows = np.arange(len(lengths))
+    for token in range(num_new):
+        parent = parents[:, token]
+        visible[:, token] = visible[rows, parent] & (parent >= 0)[:, None]
+        visible[:, token, token] = True
+    return lengths[:, None] + visible.sum(-1) - 1, visible

@@ -1,13 +1,20 @@
-"""The greedy choice after a token: one rule for every runtime, and for whatever predicts what serving would write.
+"""The choice after a token: one rule for every runtime, and for whatever predicts what serving would write.
+
+Sampling is a greedy choice, too: of scores to which noise was added (the Gumbel-max trick; Maddison et al. 2014, "A*
+Sampling"). The noise is a function of seed, position and id alone, so drafts change a sampled text as little as a
+greedy one.
 
 Shapes: B batch · T tokens of this step · N positions · K options · C hidden · V vocabulary.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from qdts.models.runtimes.base import Allowed, Floats, Ids
+from qdts.models.runtimes.base import Allowed, Floats, Ids, Noise
 from qdts.models.tokenizer import END
 
 
@@ -19,17 +26,54 @@ class Head(Protocol):
         ...
 
 
-def choose(head: Head, hidden: Floats, counts: Ids, allowed: Allowed | None) -> Ids:
-    """The greedy choice (B, T) after each of the first counts[b] states of hidden (B, T, C); 0 past them.
+@dataclass(frozen=True, slots=True)
+class RowNoise:
+    """The noise of each row of a step, None where it is decoded greedily, and its tokens' positions (B, T)."""
 
-    Among permitted ids by `greedy_choice`, else the highest score. A set of one is not scored.
+    rows: Sequence[Noise | None] = ()
+    positions: Ids | None = None
+
+    def at(self, row: int, column: int) -> Callable[[Floats, Ids | None], Floats] | None:
+        """What perturbs the scores after this token."""
+        noise = self.rows[row] if len(self.rows) else None
+        if noise is None or self.positions is None:
+            return None
+        return partial(perturb, noise, int(self.positions[row, column]))
+
+
+NO_NOISE = RowNoise()
+# Ids share a generator by blocks of this many: a choice among few is not to cost a draw for every id there is.
+_BLOCK = 1024
+
+
+def perturb(noise: Noise, position: int, scores: Floats, ids: Ids | None) -> Floats:
+    """Scores (K,) of `ids`, or (V,) of all, after the token at `position` -> perturbed, (K,) or (V,)."""
+    wanted = np.arange(len(scores)) if ids is None else ids
+    blocks = wanted // _BLOCK
+    uniform = np.empty(len(wanted))
+    for block in np.unique(blocks):
+        drawn = np.random.default_rng((noise.seed, position, int(block))).random(_BLOCK)
+        uniform[blocks == block] = drawn[wanted[blocks == block] % _BLOCK]
+    # 0 is drawn once in 2^53 times, and its Gumbel is -inf: not chosen.
+    with np.errstate(divide="ignore"):
+        return (scores / noise.temperature - np.log(-np.log(uniform))).astype(np.float32)
+
+
+def choose(head: Head, hidden: Floats, counts: Ids, allowed: Allowed | None, noise: RowNoise = NO_NOISE) -> Ids:
+    """The choice (B, T) after each of the first counts[b] states of hidden (B, T, C); 0 past them.
+
+    Without noise among permitted ids by `greedy_choice`, else the highest score. A set of one is not scored.
     """
     chosen = np.zeros(hidden.shape[:2], np.int64)
     free: list[tuple[int, int]] = []
     for row, count in enumerate(counts):
         for column in range(int(count)):
             ids = None if allowed is None else allowed[row][column]
-            if ids is None:
+            if ids is not None and len(ids) == 1:
+                chosen[row, column] = ids[0]
+            elif (draw := noise.at(row, column)) is not None:
+                chosen[row, column] = _sample(head, hidden[row, column], ids, draw)
+            elif ids is None:
                 free.append((row, column))
             else:
                 chosen[row, column] = _best(head, hidden[row, column], ids)
@@ -41,7 +85,12 @@ def choose(head: Head, hidden: Floats, counts: Ids, allowed: Allowed | None) -> 
 
 def _best(head: Head, state: Floats, ids: Ids) -> int:
     assert len(ids), "an empty set of permitted ids leaves nothing to choose"
-    return int(ids[0]) if len(ids) == 1 else greedy_choice(ids, head.scores(state[None], ids)[0])
+    return greedy_choice(ids, head.scores(state[None], ids)[0])
+
+
+def _sample(head: Head, state: Floats, ids: Ids | None, draw: Callable[[Floats, Ids | None], Floats]) -> int:
+    best = int(draw(head.scores(state[None], ids)[0], ids).argmax())
+    return best if ids is None else int(ids[best])
 
 
 def greedy_choice(ids: Ids, scores: Floats) -> int:

@@ -16,19 +16,17 @@ import torch
 from torch import Tensor
 
 from qdts.models.nets.decoder_only import DecoderOnly
-from qdts.models.nets.layers import KeyValue
-from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
 from qdts.models.runtimes.batching import pad_floats
 from qdts.models.runtimes.choice import choose
-from qdts.models.runtimes.eager import grow
+from qdts.models.runtimes.eager import plan_step
+from qdts.models.runtimes.tensor_cache import TensorCache
 
 
-@dataclass(slots=True, kw_only=True)
-class DecoderOnlyBatch:
-    """The cache of each row, document included: P is the longest row."""
+class DecoderOnlyBatch(TensorCache):
+    """The cache of each row, document included."""
 
-    past: list[KeyValue]
-    lengths: Ids
+    noise: Sequence[Noise | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +63,31 @@ class DecoderOnlyRuntime:
         return [States(hidden=self._net.embed(_tensor(ids)).numpy()) for ids in documents]
 
     @torch.inference_mode()
-    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> DecoderOnlyBatch:
-        """Add the features and read the documents; rows are padded at their ends, which nothing before sees."""
+    def start(
+        self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
+    ) -> DecoderOnlyBatch:
+        """Add the features and read the documents, which begin the cache; rows are padded at their ends, which nothing
+        before sees."""
         rows = [self._interact(*row) for row in zip(states, features, strict=True)]
         _, past = self._net(_tensor(pad_floats(rows, axis=0)))
-        return DecoderOnlyBatch(past=past, lengths=np.array([len(row) for row in rows], np.int64))
+        batch = DecoderOnlyBatch(past, np.array([len(row) for row in rows], np.int64))
+        batch.noise = noise
+        return batch
 
     @torch.inference_mode()
-    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+    def step(
+        self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
+    ) -> Ids:
         """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
-        held = cast(DecoderOnlyBatch, batch)
-        hidden, new = self._net.step(self._net.embed(_tensor(tokens)), _tensor(held.lengths), held.past)
-        grown = held.lengths + counts
-        held.past = [grow(*layer, held.lengths, grown) for layer in zip(held.past, new, strict=True)]
-        held.lengths = grown
-        return choose(self._head, hidden.numpy(), counts, allowed)
+        cache = cast(DecoderOnlyBatch, batch)
+        layout, noise = plan_step(cache.lengths, tokens.shape[1], parents, cache.noise, torch.device("cpu"))
+        hidden, new = self._net.step(self._net.embed(_tensor(tokens)), layout, cache.layers)
+        cache.append(new, counts)
+        return choose(self._head, hidden.numpy(), counts, allowed, noise)
 
-    def keep(self, batch: Batch, lengths: Ids) -> None:
-        """Forget what lies past lengths (B,)."""
-        held = cast(DecoderOnlyBatch, batch)
-        assert (lengths <= held.lengths).all(), "keep cuts back, it cannot extend"
-        held.lengths = lengths.copy()
+    def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
+        """Of the last step's tokens keep these columns of each row."""
+        cast(DecoderOnlyBatch, batch).keep(columns)
 
     def _interact(self, states: States, features: Floats | None) -> Floats:
         extra = None if features is None else _tensor(features)

@@ -1,6 +1,6 @@
 """The network itself, in torch: slow to start, easy to read, the oracle for every other runtime.
 
-Shapes: B batch · S document tokens · P cached slots · T tokens of a step · H heads · D head dim · C hidden.
+Shapes: B batch · S document tokens  · T tokens of a step · H heads · D head dim · C hidden.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,28 @@ from torch import Tensor
 
 from qdts.errors import Unsupported
 from qdts.models import checkpoint
-from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.layers import KeyValue, StepLayout
 from qdts.models.nets.t5 import T5
-from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
-from qdts.models.runtimes.batching import length_mask, pad_floats, pad_ids
-from qdts.models.runtimes.choice import choose
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
+from qdts.models.runtimes.batching import lay_out, length_mask, pad_floats, pad_ids
+from qdts.models.runtimes.choice import RowNoise, choose
 from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.runtimes.tensor_cache import TensorCache
 
 
 @dataclass(slots=True, kw_only=True)
 class EagerBatch:
-    """The document's keys and values, fixed, and the decoder's own, growing: P is the longest row."""
+    """The document's keys and values, fixed, and the decoder's own, growing."""
 
     mask: Tensor  # (B, S)
     document: list[KeyValue]
-    past: list[KeyValue]
-    lengths: Ids
+    cache: TensorCache
+    noise: Sequence[Noise | None]
+
+    @property
+    def lengths(self) -> Ids:
+        """(B,) tokens held in the decoder's cache per sequence."""
+        return self.cache.lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +88,31 @@ class EagerRuntime:
         return [States(hidden=row[: len(document)]) for row, document in rows]
 
     @torch.inference_mode()
-    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> EagerBatch:
+    def start(
+        self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
+    ) -> EagerBatch:
         """Add the projected features, project the document's keys and values; nothing decoded yet."""
         rows = [self._interact(*row) for row in zip(states, features, strict=True)]
         document = self._net.decoder.project(self._tensor(pad_floats(rows, axis=0)))
         mask = self._tensor(length_mask([len(row) for row in rows]))
         empty = [KeyValue(layer.key[:, :, :0], layer.value[:, :, :0]) for layer in document]
-        return EagerBatch(mask=mask, document=document, past=empty, lengths=np.zeros(len(rows), np.int64))
+        cache = TensorCache(empty, np.zeros(len(rows), np.int64))
+        return EagerBatch(mask=mask, document=document, cache=cache, noise=noise)
 
     @torch.inference_mode()
-    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+    def step(
+        self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
+    ) -> Ids:
         """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
         held = cast(EagerBatch, batch)
-        lengths = self._tensor(held.lengths)
-        hidden, new = self._net.step(self._tensor(tokens), lengths, held.mask, held.document, held.past)
-        grown = held.lengths + counts
-        held.past = [grow(*layer, held.lengths, grown) for layer in zip(held.past, new, strict=True)]
-        held.lengths = grown
-        return choose(self._head, hidden.cpu().numpy(), counts, allowed)
+        layout, noise = plan_step(held.cache.lengths, tokens.shape[1], parents, held.noise, self._device)
+        hidden, new = self._net.step(self._tensor(tokens), layout, held.mask, held.document, held.cache.layers)
+        held.cache.append(new, counts)
+        return choose(self._head, hidden.cpu().numpy(), counts, allowed, noise)
 
-    def keep(self, batch: Batch, lengths: Ids) -> None:
-        """Forget what lies past lengths (B,)."""
-        held = cast(EagerBatch, batch)
-        assert (lengths <= held.lengths).all(), "keep cuts back, it cannot extend"
-        held.lengths = lengths.copy()
+    def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
+        """Of the last step's tokens keep these columns of each row."""
+        cast(EagerBatch, batch).cache.keep(columns)
 
     def _interact(self, states: States, features: Floats | None) -> Floats:
         hidden = self._tensor(states.hidden)
@@ -116,14 +123,10 @@ class EagerRuntime:
         return torch.tensor(array, device=self._device)  # a copy: the array may be read-only
 
 
-def grow(past: KeyValue, new: KeyValue, lengths: Ids, grown: Ids) -> KeyValue:
-    """A cache whose rows are `grown` (B,) long: each row's new slots behind its old ones; rows differ in both."""
-    return KeyValue(*(_grow_one(*pair, lengths, grown) for pair in zip(past, new, strict=True)))
-
-
-def _grow_one(past: Tensor, new: Tensor, lengths: Ids, grown: Ids) -> Tensor:
-    out = past.new_zeros(past.shape[0], past.shape[1], int(grown.max()), past.shape[3])
-    for row, (start, end) in enumerate(zip(lengths, grown, strict=True)):
-        out[row, :, :start] = past[row, :, :start]
-        out[row, :, start:end] = new[row, :, : end - start]
-    return out
+def plan_step(
+    lengths: Ids, num_new: int, parents: Ids | None, noise: Sequence[Noise | None], device: torch.device
+) -> tuple[StepLayout, RowNoise]:
+    """Where a step's tokens stand, as tensors, and what perturbs the choices after them."""
+    positions, visible = lay_out(lengths, num_new, parents)
+    layout = StepLayout(*(torch.tensor(array, device=device) for array in (lengths, positions, visible)))
+    return layout, RowNoise(noise, positions)

@@ -12,9 +12,10 @@ from typing import Self, cast
 
 import numpy as np
 
-from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
-from qdts.models.runtimes.batching import Mask, length_mask, pad_floats
-from qdts.models.runtimes.choice import choose
+from qdts.errors import Unsupported
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
+from qdts.models.runtimes.batching import Mask, lay_out, length_mask, pad_floats
+from qdts.models.runtimes.choice import RowNoise, choose
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.embedding import Embedding
 from qdts.models.runtimes.environment import check_onnxruntime
@@ -24,6 +25,8 @@ from qdts.models.runtimes.slots import SlotCache
 check_onnxruntime()  # before the import below meets a broken installation
 
 from qdts.models.runtimes.graph import Array, Graph, num_threads  # noqa: E402
+
+_STEP_INPUTS = ("embedded", "lengths", "positions", "visible", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ class _Documents:
 class OnnxBatch:
     """Sequences in flight. Finished rows are left out of the computation."""
 
-    def __init__(self, documents: _Documents, cache: SlotCache) -> None:
+    def __init__(self, documents: _Documents, cache: SlotCache, noise: Sequence[Noise | None]) -> None:
         self.cache = cache
+        self.noise = noise
         self._all = documents
         self._active = (np.arange(len(documents.mask)), documents)
 
@@ -76,8 +80,13 @@ class OnnxRuntime:
         # start: hidden, and for a network with interaction features: features, present
         has_features = len(self._start.names) > 1
         self._num_features = cast(int, self._start.shape("features")[2]) if has_features else 0
-        # step: embedded, lengths, mask, then the document's arrays, then the cache's.
-        self._num_arrays = (len(self._step.names) - 3) // 2
+        # step: these, then the document's arrays, then the cache's.
+        if tuple(self._step.names[: len(_STEP_INPUTS)]) != _STEP_INPUTS:
+            raise Unsupported(
+                f"{graphs / 'step.onnx'} begins with inputs {self._step.names[:3]}, not {list(_STEP_INPUTS)}: it was "
+                "exported by another version; export the model anew with `qdts train release`"
+            )
+        self._num_arrays = (len(self._step.names) - len(_STEP_INPUTS)) // 2
         _, self._num_heads, _, self._head_dim = cast(list[int], self._step.shape(self._step.names[-1]))
 
     @classmethod
@@ -103,28 +112,35 @@ class OnnxRuntime:
         """Ids (S_i,) per document -> states (S_i, C) per document."""
         return [States(hidden=self._encode(document)) for document in documents]
 
-    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> OnnxBatch:
+    def start(
+        self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
+    ) -> OnnxBatch:
         """Add the projected features, project the document's keys and values; nothing decoded yet."""
         rows = [self._project(*row) for row in zip(states, features, strict=True)]
         arrays = [pad_floats(layer, axis=1) for layer in zip(*rows, strict=True)]
         mask = length_mask([len(row.hidden) for row in states])
         cache = SlotCache(self._num_arrays, len(rows), self._num_heads, self._head_dim)
-        return OnnxBatch(_Documents(mask, arrays), cache)
+        return OnnxBatch(_Documents(mask, arrays), cache, noise)
 
-    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+    def step(
+        self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
+    ) -> Ids:
         """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
         chosen = np.zeros(tokens.shape, np.int64)
-        rows = np.flatnonzero(counts)
+        held, rows = cast(OnnxBatch, batch), np.flatnonzero(counts)
         if len(rows):
             width = int(counts.max())
-            hidden = self._extend(cast(OnnxBatch, batch), rows, tokens[rows, :width], counts[rows])
+            tree = None if parents is None else parents[rows, :width]
+            layout = lay_out(held.lengths[rows], width, tree)
+            hidden = self._extend(held, rows, tokens[rows, :width], counts[rows], layout)
             permitted = None if allowed is None else [allowed[int(row)] for row in rows]
-            chosen[rows, :width] = choose(self._embedding.head, hidden, counts[rows], permitted)
+            noise = RowNoise([held.noise[int(row)] for row in rows] if held.noise else (), layout[0])
+            chosen[rows, :width] = choose(self._embedding.head, hidden, counts[rows], permitted, noise)
         return chosen
 
-    def keep(self, batch: Batch, lengths: Ids) -> None:
-        """Forget what lies past lengths (B,)."""
-        cast(OnnxBatch, batch).cache.keep(lengths)
+    def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
+        """Of the last step's tokens keep these columns of each row."""
+        cast(OnnxBatch, batch).cache.keep(columns)
 
     def _encode(self, document: Ids) -> Floats:
         mask = np.ones((1, len(document)), np.bool_)
@@ -138,10 +154,10 @@ class OnnxRuntime:
             inputs += [given[None], np.array([features is not None])]
         return [array[0] for array in self._start.run(*inputs)]
 
-    def _extend(self, batch: OnnxBatch, rows: Ids, tokens: Ids, counts: Ids) -> Floats:
+    def _extend(self, batch: OnnxBatch, rows: Ids, tokens: Ids, counts: Ids, layout: tuple[Ids, Mask]) -> Floats:
         """Decoder states (len(rows), T, C) after each new token, whose keys and values join the cache."""
         documents, cache = batch.documents(rows), batch.cache
-        fixed = (self._embedding.tokens.lookup(tokens), cache.lengths[rows], documents.mask)
+        fixed = (self._embedding.tokens.lookup(tokens), cache.lengths[rows], *layout, documents.mask)
         hidden, *new = self._step.run(*fixed, *documents.arrays, *cache.select(rows))
         cache.append(rows, new, counts)
         return hidden

@@ -20,6 +20,8 @@ class SlotCache:
         shape = (num_rows, num_heads, _CHUNK, head_dim)
         self.arrays = [np.zeros(shape, np.float32) for _ in range(num_arrays)]
         self.lengths: Ids = np.zeros(num_rows, np.int64)
+        # Before the last `append`
+        self._kept: Ids = self.lengths.copy()
 
     def select(self, rows: Ids) -> list[Floats]:
         """The arrays of some rows; without a copy where those are all."""
@@ -30,16 +32,23 @@ class SlotCache:
     def append(self, rows: Ids, new: Sequence[Floats], counts: Ids) -> None:
         """Write the first counts[i] of T new slots (len(rows), H, T, D) behind what row rows[i] holds."""
         self._reserve(int((self.lengths[rows] + counts).max()))
+        self._kept = self.lengths.copy()
         for array, fresh in zip(self.arrays, new, strict=True):
             for index, (row, count) in enumerate(zip(rows, counts, strict=True)):
                 start = self.lengths[row]
                 array[row, :, start : start + count] = fresh[index, :, :count]
         self.lengths[rows] += counts
 
-    def keep(self, lengths: Ids) -> None:
-        """Forget what lies past lengths (B,)."""
-        assert (lengths <= self.lengths).all(), "keep cuts back, it cannot extend"
-        self.lengths = lengths.astype(np.int64)
+    def keep(self, columns: Sequence[Ids]) -> None:
+        """Of the slots that the last `append` wrote keep these per row, ascending; the others are free again."""
+        for row, chosen in enumerate(columns):
+            start, num_kept = int(self._kept[row]), len(chosen)
+            assert not num_kept or chosen[-1] < self.lengths[row] - start, "keep cuts back, it cannot extend"
+            # A path along the first columns, as of a chain, lies where it should.
+            if num_kept and chosen[-1] >= num_kept:
+                for array in self.arrays:
+                    array[row, :, start : start + num_kept] = array[row][:, start + chosen]
+            self.lengths[row] = start + num_kept
 
     def _reserve(self, needed: int) -> None:
         missing = needed - self.arrays[0].shape[2]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from qdts.models.copy_source import copy_state, quote_piece
 from qdts.models.decoding.copying import CopyState
-from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.layers import KeyValue, StepLayout
 from qdts.models.nets.t5 import T5
 from qdts.models.prompt import Prompt
 from qdts.models.runtimes.base import Floats, Ids
@@ -257,7 +257,8 @@ class _Cache:
         padded, _ = pad_ids([np.array(tokens, np.int64) for tokens in new_tokens])
         tokens = torch.as_tensor(padded).to(self._device)
         counts = torch.tensor([len(tokens) for tokens in new_tokens], device=self._device)
-        decoded, new = self._net.step(tokens, self._lengths, self._mask, self._document, self._past)
+        layout = StepLayout.chain(self._lengths, tokens.shape[1])
+        decoded, new = self._net.step(tokens, layout, self._mask, self._document, self._past)
         num_slots = self._past[0].key.shape[2]
         self._past = [
             KeyValue(*(self._compact(old, add, num_slots, counts) for old, add in zip(past, added, strict=True)))

@@ -82,17 +82,15 @@ def test_every_walk_ends_in_a_summary_of_pieces(
 
 
 @given(copy_sentences(), st.integers(1, 40), st.booleans(), st.data())
-def test_what_is_drafted_is_allowed(
+def test_runs_and_openings_are_allowed(
     sentences: list[CopySentence], max_words: int, trims: bool, data: st.DataObject
 ) -> None:
-    guess = data.draw(st.none() | st.integers(0, len(sentences) - 1))
-    state = CopyState(sentences, END, max_words, guess, trims)
+    state = CopyState(sentences, END, max_words, trims)
+    advanced(state.copy(), *state.opening(data.draw(st.integers(0, len(sentences) - 1))))
     while not state.finished:
-        drafted = state.draft(5)
-        assert len(drafted) <= 5
-        advanced(state.copy(), *drafted)
+        advanced(state.copy(), *state.run())
         state.advance(data.draw(st.sampled_from(state.allowed().tolist())))
-    assert state.draft(5) == []
+    assert state.run() == []
 
 
 @given(copy_sentences(), st.data())
@@ -176,13 +174,14 @@ def test_only_later_sentences_that_still_fit_may_follow() -> None:
     assert state.allowed().tolist() == [END]
 
 
-def test_the_draft_is_the_guessed_sentence_then_the_rest_of_the_open_one() -> None:
+def test_a_run_is_the_rest_of_the_piece() -> None:
     sentences = [sentence(*range(100, 104)), sentence(*range(200, 210), marker=FIRST_MARKER + 1)]
-    state = CopyState(sentences, END, 8, guess=1)
-    assert state.draft(99) == [FIRST_MARKER + 1, *range(200, 208)]
-    assert advanced(state.copy(), FIRST_MARKER).draft(99) == [*range(100, 104)]
-    assert advanced(state, FIRST_MARKER + 1, 200, 201).draft(3) == [202, 203, 204]
-    assert CopyState(sentences, END, 8).draft(99) == []
+    state = CopyState(sentences, END, 8)
+    assert state.run() == []
+    assert state.opening(1) == [FIRST_MARKER + 1, *range(200, 208)]
+    assert advanced(state.copy(), FIRST_MARKER).run() == [*range(100, 104)]
+    assert advanced(state.copy(), FIRST_MARKER + 1, 200, 201).run() == [*range(202, 208)]
+    assert advanced(state, *state.opening(0)).run() == []
 
 
 def test_a_copy_goes_its_own_way() -> None:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from qdts.models.decoding.base import DecodingState, FreeState
 from qdts.models.decoding.copying import CopySentence, CopyState
-from qdts.models.decoding.greedy import GreedyDecoder
-from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, RuntimeInfo, States
+from qdts.models.decoding.drafting.base import Drafter, NoDrafter
+from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
+from qdts.models.decoding.drafting.pieces import PieceDrafter
+from qdts.models.decoding.greedy import GreedyDecoder, Row
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
 
 END = 1
 VOCAB = 12
@@ -25,6 +28,7 @@ class FakeBatch:
     documents: list[int]
     rows: list[list[int]]
     counts: list[list[int]] = field(default_factory=list)
+    new: list[list[int]] = field(default_factory=list)
 
     @property
     def lengths(self) -> Ids:
@@ -40,82 +44,99 @@ class FakeRuntime:
     def encode(self, documents: Sequence[Ids]) -> list[States]:
         raise AssertionError("decoding encodes nothing")
 
-    def start(self, states: Sequence[States], features: Sequence[Floats | None]) -> FakeBatch:
+    def start(
+        self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
+    ) -> FakeBatch:
         raise AssertionError("decoding starts nothing")
 
-    def step(self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None) -> Ids:
+    def step(
+        self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
+    ) -> Ids:
         assert allowed is not None and isinstance(batch, FakeBatch)
         chosen = np.full(tokens.shape, -1)
         batch.counts.append(counts.tolist())
-        for row, (document, cache) in enumerate(zip(batch.documents, batch.rows, strict=True)):
+        batch.new = [row[:count].tolist() for row, count in zip(tokens, counts, strict=True)]
+        for row, (document, kept) in enumerate(zip(batch.documents, batch.rows, strict=True)):
             assert len(allowed[row]) == counts[row]
-            for column in range(counts[row]):
-                cache.append(int(tokens[row, column]))
+            paths: list[list[int]] = []
+            for column, token in enumerate(batch.new[row]):
+                parent = column - 1 if parents is None else int(parents[row, column])
+                paths.append([*(paths[parent] if parent >= 0 else []), token])
                 options = allowed[row][column]
-                chosen[row, column] = self.choice(document, cache, range(VOCAB) if options is None else options)
+                seen = [*kept, *paths[-1]]
+                chosen[row, column] = self.choice(document, seen, range(VOCAB) if options is None else options)
         return chosen
 
     def choice(self, document: int, cache: Sequence[int], options: Sequence[int] | Ids) -> int:
         return min((int(i) for i in options), key=lambda i: zlib.crc32(str((document, cache, i)).encode()))
 
-    def keep(self, batch: Batch, lengths: Ids) -> None:
+    def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
         assert isinstance(batch, FakeBatch)
-        assert (lengths <= batch.lengths).all()
-        batch.rows = [row[:length] for row, length in zip(batch.rows, lengths, strict=True)]
+        for row, new, chosen in zip(batch.rows, batch.new, columns, strict=True):
+            row += [new[column] for column in chosen]
 
 
-class Drafting:
-    """A state with drafts of its own, taken from `guesses` in turn."""
+class Guessing:
+    """Drafts taken from `guesses` in turn; remembers what it was told."""
 
-    def __init__(self, state: DecodingState, guesses: Sequence[Sequence[int]]) -> None:
-        self.state = state
+    def __init__(self, guesses: Sequence[Draft]) -> None:
         self.guesses = list(guesses)
-        self.finished = state.finished
+        self.observed: list[list[int]] = []
+        self.written: list[int] = []
 
-    def copy(self) -> DecodingState:
-        return self.state.copy()
+    def draft(self, max_tokens: int) -> Draft:
+        guess = self.guesses.pop(0) if self.guesses else Draft()
+        return Draft(guess.tokens[:max_tokens], guess.parents[:max_tokens])
 
-    def allowed(self) -> Ids | None:
-        return self.state.allowed()
+    def observe(self, choices: Sequence[int]) -> None:
+        self.observed.append(list(choices))
 
-    def advance(self, token: int) -> None:
-        self.state.advance(token)
-        self.finished = self.state.finished
-
-    def draft(self, max_tokens: int) -> list[int]:
-        return list(self.guesses.pop(0))[:max_tokens] if self.guesses else []
+    def extend(self, tokens: Sequence[int]) -> None:
+        self.written += tokens
 
 
-class Oracle(Drafting):
+class Oracle(NoDrafter):
     """Drafts what plain decoding writes, each token spoilt where `spoils` says so."""
 
-    def __init__(self, state: DecodingState, output: Sequence[int], spoils: Sequence[bool]) -> None:
-        super().__init__(state, [])
+    def __init__(self, output: Sequence[int], spoils: Sequence[bool]) -> None:
         self.output, self.spoils, self.num_written = output, spoils, 0
 
-    def advance(self, token: int) -> None:
-        super().advance(token)
-        self.num_written += 1
+    def extend(self, tokens: Sequence[int]) -> None:
+        self.num_written += len(tokens)
 
-    def draft(self, max_tokens: int) -> list[int]:
+    def draft(self, max_tokens: int) -> Draft:
         ahead = self.output[self.num_written :][:max_tokens]
         spoils = [*self.spoils, *[False] * len(self.output)][self.num_written :]
-        return [token + 1 if spoil else token for token, spoil in zip(ahead, spoils, strict=False)]
+        return Draft.chain(token + 1 if spoil else token for token, spoil in zip(ahead, spoils, strict=False))
 
 
 def decode(
     states: Sequence[DecodingState],
     documents: Sequence[int] = (0,),
+    drafters: Sequence[Drafter] | None = None,
     *,
     max_tokens: int = 20,
     max_draft: int = 8,
 ) -> GreedyDecoder:
-    prefixes = [np.array([0, *[3] * (document % 3)]) for document in documents]
-    batch = FakeBatch(list(documents), [[] for _ in documents])
-    decoder = GreedyDecoder(FakeRuntime(), batch, prefixes, states, max_tokens=max_tokens, max_draft=max_draft)
+    decoder = open_decoder(states, documents, drafters, max_tokens=max_tokens, max_draft=max_draft)
     while decoder.active:
         decoder.step()
     return decoder
+
+
+def open_decoder(
+    states: Sequence[DecodingState],
+    documents: Sequence[int],
+    drafters: Sequence[Drafter] | None = None,
+    *,
+    max_tokens: int = 20,
+    max_draft: int = 8,
+) -> GreedyDecoder:
+    drafters = drafters or [NoDrafter() for _ in states]
+    told = zip(documents, states, drafters, strict=True)
+    rows = [Row([0, *[3] * (document % 3)], state, drafter) for document, state, drafter in told]
+    batch = FakeBatch(list(documents), [[] for _ in documents])
+    return GreedyDecoder(FakeRuntime(), batch, rows, max_tokens=max_tokens, max_draft=max_draft)
 
 
 def copying() -> CopyState:
@@ -130,18 +151,34 @@ def copying() -> CopyState:
         )
         for index, row in enumerate(rows)
     ]
-    return CopyState(sentences, END, 16, guess=0, trims=True)
+    return CopyState(sentences, END, 16, trims=True)
 
 
 STATES = {"free": lambda: FreeState(END), "copying": copying}
 DOCUMENTS = st.integers(0, 200)
 
 
+@st.composite
+def drafts(draw: st.DrawFn) -> Draft:
+    """Any tree over the vocabulary, siblings alike included."""
+    tokens = draw(st.lists(st.integers(0, VOCAB - 1), max_size=9))
+    return Draft(tokens, [draw(st.integers(-1, index - 1)) for index in range(len(tokens))])
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Draft:
+    """As a drafter makes them: siblings differ."""
+    raw, tree = draw(drafts()), Draft()
+    for token, parent in zip(raw.tokens, raw.parents, strict=True):
+        tree.add(token, min(parent, len(tree) - 1))
+    return tree
+
+
 @pytest.mark.parametrize("kind", STATES)
-@given(document=DOCUMENTS, guesses=st.lists(st.lists(st.integers(0, VOCAB - 1), max_size=10), max_size=20))
-def test_any_draft_leaves_the_output_alone(kind: str, document: int, guesses: list[list[int]]) -> None:
+@given(document=DOCUMENTS, guesses=st.lists(drafts(), max_size=20))
+def test_no_draft_whatever_it_is_changes_the_output(kind: str, document: int, guesses: list[Draft]) -> None:
     plain = decode([STATES[kind]()], [document], max_draft=0)
-    drafted = decode([Drafting(STATES[kind](), guesses)], [document])
+    drafted = decode([STATES[kind]()], [document], [Guessing(guesses)])
     assert drafted.rows[0].tokens == plain.rows[0].tokens
     assert drafted.num_steps <= plain.num_steps == len(plain.rows[0].tokens)
 
@@ -152,34 +189,83 @@ def test_a_draft_that_is_partly_right_leaves_the_output_alone(
     kind: str, document: int, max_draft: int, spoils: list[bool]
 ) -> None:
     plain = decode([STATES[kind]()], [document], max_draft=0).rows[0].tokens
-    oracle = Oracle(STATES[kind](), plain, spoils)
-    assert decode([oracle], [document], max_draft=max_draft).rows[0].tokens == plain
+    drafted = decode([STATES[kind]()], [document], [Oracle(plain, spoils)], max_draft=max_draft)
+    assert drafted.rows[0].tokens == plain
 
 
 @given(document=DOCUMENTS, max_draft=st.integers(0, 9))
 def test_a_draft_that_is_right_saves_a_step_per_token(document: int, max_draft: int) -> None:
     plain = decode([FreeState(END)], [document], max_draft=0).rows[0].tokens
-    decoder = decode([Oracle(FreeState(END), plain, [])], [document], max_draft=max_draft)
+    decoder = decode([FreeState(END)], [document], [Oracle(plain, [])], max_draft=max_draft)
     assert decoder.num_steps == -(-len(plain) // (max_draft + 1))
     assert decoder.rows[0].num_accepted == decoder.rows[0].num_drafted <= len(plain)
 
 
 @given(document=DOCUMENTS)
+def test_a_branch_that_is_right_is_accepted_wherever_it_stands(document: int) -> None:
+    """The right tokens behind wrong siblings: as many steps as a draft that is right alone."""
+    plain = decode([FreeState(END)], [document], max_draft=0).rows[0].tokens[:4]
+    tree, parent = Draft(), ROOT
+    for token in plain:
+        tree.add((token + 1) % VOCAB, parent)
+        parent = tree.add(token, parent)
+    decoder = open_decoder([FreeState(END)], [document], [Guessing([tree])])
+    decoder.step()
+    assert decoder.rows[0].tokens[: len(plain)] == plain
+    assert decoder.rows[0].num_accepted == len(plain)
+
+
+@given(document=DOCUMENTS, guesses=st.lists(trees(), min_size=1, max_size=20))
+def test_a_drafter_is_told_what_was_written_and_what_the_net_would_have_said(
+    document: int, guesses: list[Draft]
+) -> None:
+    drafter = Guessing(guesses)
+    decoder = open_decoder([FreeState(VOCAB)], [document], [drafter])
+    runtime, seen = FakeRuntime(), [0, *[3] * (document % 3)]
+    for guess in guesses:
+        if not decoder.active:
+            break
+        room = min(8, 20 - len(drafter.written) - 1)
+        before = [*seen, *drafter.written]
+        decoder.step()
+        expected: list[list[int]] = []
+        for token, parent in zip(guess.tokens[:room], guess.parents[:room], strict=True):
+            expected.append([*(expected[parent] if parent != ROOT else []), token])
+        told = [runtime.choice(document, [*before, *path], range(VOCAB)) for path in expected]
+        assert drafter.observed[-1] == told
+    assert drafter.written == decoder.rows[0].tokens
+
+
+def test_what_the_grammar_forbids_is_not_asked() -> None:
+    forbidden = Draft([0, 7, 4, 2, 3], [ROOT, 0, ROOT, 2, 2])  # 4 is a marker; only 2 or a clause's start may follow
+    drafter = Guessing([forbidden])
+    decoder = open_decoder([copying()], [1], [drafter])
+    decoder.step()
+    assert [choice == UNKNOWN for choice in drafter.observed[0]] == [True, True, False, False, True]
+
+
+@given(document=DOCUMENTS)
 def test_the_constraint_s_own_drafts_leave_the_output_alone(document: int) -> None:
-    assert decode([copying()], [document]).rows[0].tokens == decode([copying()], [document], max_draft=0).rows[0].tokens
+    plain = decode([copying()], [document], max_draft=0)
+    for guesses in ([], [0], [2, 0, 1]):
+        state = copying()
+        drafted = decode([state], [document], [PieceDrafter(state, guesses)], max_draft=40)
+        assert drafted.rows[0].tokens == plain.rows[0].tokens
+        assert drafted.num_steps < plain.num_steps
 
 
 @given(
     documents=st.lists(DOCUMENTS, min_size=2, max_size=5),
     cancelled=st.integers(0, 9),
     after=st.integers(0, 4),
+    guesses=st.lists(st.lists(drafts(), max_size=9), min_size=5, max_size=5),
 )
-def test_rows_do_not_disturb_one_another(documents: list[int], cancelled: int, after: int) -> None:
+def test_rows_do_not_disturb_one_another(
+    documents: list[int], cancelled: int, after: int, guesses: list[list[Draft]]
+) -> None:
     alone = [decode([copying()], [document]).rows[0].tokens for document in documents]
-    states = [copying() for _ in documents]
-    batch = FakeBatch(documents, [[] for _ in documents])
-    prefixes = [np.array([0, *[3] * (document % 3)]) for document in documents]
-    decoder = GreedyDecoder(FakeRuntime(), batch, prefixes, states, max_tokens=20, max_draft=8)
+    drafters = [Guessing(own) for own in guesses[: len(documents)]]
+    decoder = open_decoder([copying() for _ in documents], documents, drafters)
     while decoder.active:
         if decoder.num_steps == after and cancelled < len(documents):
             decoder.cancel(cancelled)
@@ -190,8 +276,8 @@ def test_rows_do_not_disturb_one_another(documents: list[int], cancelled: int, a
 
 def test_a_cancelled_row_costs_nothing_and_keeps_what_it_wrote() -> None:
     batch = FakeBatch([1, 2], [[], []])
-    states = [FreeState(VOCAB), FreeState(VOCAB)]
-    decoder = GreedyDecoder(FakeRuntime(), batch, [np.array([0])] * 2, states, max_tokens=5)
+    rows = [Row([0], FreeState(VOCAB)) for _ in range(2)]
+    decoder = GreedyDecoder(FakeRuntime(), batch, rows, max_tokens=5)
     decoder.step()
     decoder.cancel(0)
     assert decoder.active == (1,)
@@ -206,15 +292,16 @@ def test_a_cancelled_row_costs_nothing_and_keeps_what_it_wrote() -> None:
 @pytest.mark.parametrize("max_draft", [0, 3, 50])
 def test_no_row_exceeds_max_tokens(max_draft: int) -> None:
     plain = decode([FreeState(VOCAB)], max_tokens=40, max_draft=0).rows[0].tokens
-    decoder = decode([Oracle(FreeState(VOCAB), plain, [])], max_tokens=7, max_draft=max_draft)
+    decoder = decode([FreeState(VOCAB)], (0,), [Oracle(plain, [])], max_tokens=7, max_draft=max_draft)
     assert decoder.rows[0].tokens == plain[:7]
     assert decoder.active == ()
 
 
-def test_what_is_left_in_the_cache_is_what_was_accepted() -> None:
+@given(guesses=st.lists(drafts(), max_size=9))
+def test_what_is_left_in_the_cache_is_what_was_accepted(guesses: list[Draft]) -> None:
     batch = FakeBatch([5], [[]])
-    state = Drafting(FreeState(VOCAB), [[0, 0, 0]] * 9)
-    decoder = GreedyDecoder(FakeRuntime(), batch, [np.array([0, 3])], [state], max_tokens=9, max_draft=3)
+    rows = [Row([0, 3], FreeState(VOCAB), Guessing(guesses))]
+    decoder = GreedyDecoder(FakeRuntime(), batch, rows, max_tokens=9, max_draft=3)
     while decoder.active:
         decoder.step()
         row = decoder.rows[0]
@@ -228,8 +315,8 @@ def test_the_end_inside_a_draft_ends_the_row() -> None:
             return END if len(cache) == 3 else 7
 
     batch = FakeBatch([0], [[]])
-    state = Drafting(FreeState(END), [[7, 7, END, 7, 7]])
-    decoder = GreedyDecoder(Fixed(), batch, [np.array([0])], [state], max_tokens=20, max_draft=9)
+    rows = [Row([0], FreeState(END), Guessing([Draft.chain([7, 7, END, 7, 7])]))]
+    decoder = GreedyDecoder(Fixed(), batch, rows, max_tokens=20, max_draft=9)
     decoder.step()
     assert decoder.rows[0].tokens == [7, 7, END]
     assert decoder.active == ()

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig, to_gpt2
-from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.layers import KeyValue, StepLayout
 
 SHAPE: dict[str, Any] = dict(
     vocab_size=128, d_model=32, d_ff=80, num_layers=3, num_heads=4, max_positions=64, num_features=0
@@ -61,7 +61,7 @@ def test_steps_with_a_cache_are_whole_sequences(split: tuple[int, ...]) -> None:
     rest = torch.stack([row[int(n) : int(n) + 9] for row, n in zip(tokens, lengths, strict=True)])
     parts: list[Tensor] = []
     for piece in rest.split(split, dim=1):
-        state, new = net.step(net.embed(piece), lengths, past)
+        state, new = net.step(net.embed(piece), StepLayout.chain(lengths, piece.shape[1]), past)
         past = [write(old, fresh, lengths) for old, fresh in zip(past, new, strict=True)]
         lengths = lengths + piece.shape[1]
         parts.append(state)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig
-from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.layers import KeyValue, StepLayout
 from qdts.models.nets.request_cost import Request, decoder_only_cost, encoder_decoder_cost
 from qdts.models.nets.t5 import T5
 
@@ -54,7 +54,7 @@ def ask_t5(net: T5, request: Request) -> None:
     document, past = net.decoder.project(hidden), no_slots(net.config)
     for fed in fed_per_call(request):
         lengths = torch.tensor([past[0].key.shape[2]])
-        _, new = net.step(torch.ones(1, fed, dtype=torch.long), lengths, mask, document, past)
+        _, new = net.step(torch.ones(1, fed, dtype=torch.long), StepLayout.chain(lengths, fed), mask, document, past)
         past = [old.append(fresh) for old, fresh in zip(past, new, strict=True)]
     net.logits(torch.randn(1, request.output_tokens, net.config.d_model))
 
@@ -65,7 +65,7 @@ def ask_decoder_only(net: DecoderOnly, request: Request) -> None:
     past: list[KeyValue] = net(net.interact(net.embed(document), features))[1]
     for fed in fed_per_call(request):
         lengths = torch.tensor([past[0].key.shape[2]])
-        _, new = net.step(net.embed(torch.ones(1, fed, dtype=torch.long)), lengths, past)
+        _, new = net.step(net.embed(torch.ones(1, fed, dtype=torch.long)), StepLayout.chain(lengths, fed), past)
         past = [old.append(fresh) for old, fresh in zip(past, new, strict=True)]
     net.logits(torch.randn(1, request.output_tokens, net.config.d_model))
 

@@ -11,7 +11,7 @@ from transformers import T5ForConditionalGeneration
 
 from qdts.models import checkpoint
 from qdts.models.nets.config import T5Config
-from qdts.models.nets.layers import KeyValue
+from qdts.models.nets.layers import KeyValue, StepLayout
 from qdts.models.nets.t5 import T5
 
 MakeNet = Callable[..., T5]
@@ -75,7 +75,7 @@ def test_steps_with_a_cache_are_teacher_forcing(make_net: MakeNet, split: tuple[
     lengths = torch.zeros(len(LENGTHS), dtype=torch.long)
     parts: list[Tensor] = []
     for piece in tokens.split(split, dim=1):
-        state, new = net.step(piece, lengths, mask, document, past)
+        state, new = net.step(piece, StepLayout.chain(lengths, piece.shape[1]), mask, document, past)
         past = [old.append(fresh) for old, fresh in zip(past, new, strict=True)]
         lengths = lengths + piece.shape[1]
         parts.append(state)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from qdts.models.runtimes.base import Floats, Ids
-from qdts.models.runtimes.choice import choose, greedy_choice
+from qdts.models.runtimes.base import Floats, Ids, Noise
+from qdts.models.runtimes.choice import RowNoise, choose, greedy_choice, perturb
 from qdts.models.tokenizer import END
 
 
@@ -82,3 +82,41 @@ def test_through_choose_the_end_stands_against_all_the_others() -> None:
     head = Scores([[0, 2.0, 1.9, 1.8]])
     assert choose(head, states(0), np.array([1]), [[np.array([END, 2, 3])]]).tolist() == [[2]]
     assert choose(head, states(0), np.array([1]), [[np.array([END, 2])]]).tolist() == [[END]]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_perturbed_choices_are_draws_from_the_softmax(temperature: float) -> None:
+    scores = np.log(np.array([0.5, 0.3, 0.2])).astype(np.float32)
+    wanted = np.exp(scores / temperature) / np.exp(scores / temperature).sum()
+    ids = np.array([3, 1024, 5000])
+    counts = np.zeros(3)
+    for seed in range(4000):
+        counts[perturb(Noise(seed=seed, temperature=temperature), 7, scores, ids).argmax()] += 1
+    # Chi-square with 2 degrees of freedom: above 13.8 once in a thousand.
+    assert ((counts - 4000 * wanted) ** 2 / (4000 * wanted)).sum() < 13.8
+
+
+def test_noise_belongs_to_seed_position_and_id() -> None:
+    noise, zeros = Noise(seed=3, temperature=1.0), np.zeros(3000, np.float32)
+    everything = perturb(noise, 5, zeros, None)
+    few = np.array([2999, 4, 1030])
+    assert perturb(noise, 5, zeros[:3], few).tolist() == everything[few].tolist()
+    assert not np.array_equal(perturb(noise, 6, zeros, None), everything)
+    assert not np.array_equal(perturb(Noise(seed=4, temperature=1.0), 5, zeros, None), everything)
+
+
+def test_rows_that_sample_and_rows_that_do_not_share_a_step() -> None:
+    head = Scores([[0.0, 1.0, 2.0, 1.9]])
+    noise = Noise(seed=0, temperature=1e-6)  # as good as greedy, but for END, which has no privilege
+    rows = RowNoise([noise, None], np.zeros((2, 1), np.int64))
+    ids = np.array([END, 2, 3])
+    both = np.zeros((2, 1, 1), np.float32)
+    assert choose(head, both, np.array([1, 1]), [[ids], [ids]], rows).tolist() == [[2], [2]]
+    assert choose(head, both, np.array([1, 1]), [[np.array([0, 1])], [None]], rows).tolist() == [[1], [2]]
+    assert choose(head, both, np.array([1, 1]), None, rows).tolist() == [[2], [2]]
+
+
+@pytest.mark.parametrize(("seed", "temperature", "message"), [(-1, 1.0, "seed must"), (0, 0.0, "temperature must")])
+def test_bad_noise_is_named(seed: int, temperature: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Noise(seed=seed, temperature=temperature)

@@ -51,9 +51,23 @@ def test_what_was_cut_back_is_forgotten(net: DecoderOnly, documents: list[Ids], 
     runtime = DecoderOnlyRuntime(net)
     batch = runtime.start(runtime.encode(documents), features)
     one = np.ones(3, np.int64)
-    before = batch.lengths.copy()
+    nothing = [np.arange(0)] * 3
     expected = runtime.step(batch, np.array([[7], [7], [7]]), one)
-    runtime.keep(batch, before)
+    runtime.keep(batch, nothing)
     runtime.step(batch, np.array([[3, 4], [4, 9], [5, 5]]), 2 * one)
-    runtime.keep(batch, before)
+    runtime.keep(batch, nothing)
     assert runtime.step(batch, np.array([[7], [7], [7]]), one).tolist() == expected.tolist()
+
+
+def test_a_path_of_a_tree_is_that_chain(net: DecoderOnly, documents: list[Ids], features: list[Floats | None]) -> None:
+    runtime = DecoderOnlyRuntime(net)
+    tree, chain = (runtime.start(runtime.encode(documents), features) for _ in range(2))
+    tokens = np.array([[3, 4, 5, 6], [7, 8, 9, 3], [4, 4, 5, 5]])
+    parents = np.array([[-1, 0, 0, 2]] * 3)
+    path = np.array([0, 2, 3])
+    chosen = runtime.step(tree, tokens, np.full(3, 4), parents=parents)
+    assert chosen[:, path].tolist() == runtime.step(chain, tokens[:, path], np.full(3, 3)).tolist()
+    runtime.keep(tree, [path] * 3)
+    last = np.array([[7], [8], [9]])
+    one = np.ones(3, np.int64)
+    assert runtime.step(tree, last, one).tolist() == runtime.step(chain, last, one).tolist()

@@ -1,9 +1,11 @@
 """What `runtimes.base.Runtime` promises, for every runtime: one token at a time, alone, from scratch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Runtime
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, Runtime
 
 Documents = list[Ids]
 Features = list[Floats | None]
@@ -93,13 +95,55 @@ def test_what_is_not_kept_is_forgotten(runtime: Runtime, documents: Documents, f
     batch = open_batch(runtime, documents, features)
     feed(runtime, batch, PROMPT)
     feed(runtime, batch, PROMPT[::-1].copy())
-    runtime.keep(batch, np.array([10, 3, 0]))
-    assert batch.lengths.tolist() == [10, 3, 0]
+    runtime.keep(batch, [np.arange(4), np.arange(0), np.arange(10)])
+    assert batch.lengths.tolist() == [14, 10, 20]
     after = generate(runtime, batch, 6, last=np.array([7, 8, 9]))
 
     fresh = open_batch(runtime, documents, features)
-    runtime.step(fresh, np.tile(PROMPT, (3, 1)), np.array([10, 3, 0]))
+    feed(runtime, fresh, PROMPT)
+    runtime.step(fresh, np.tile(PROMPT[::-1], (3, 1)), np.array([4, 0, 10]))
     assert after.tolist() == generate(runtime, fresh, 6, last=np.array([7, 8, 9])).tolist()
+
+
+# What each of ten tokens follows; -1 is what was there before. Two roots, and branches of branches.
+TREE = np.array([-1, 0, 1, 1, 0, 4, -1, 6, 3, 8])
+
+
+def path_to(column: int) -> list[int]:
+    """The columns from a root to this one."""
+    return [] if column < 0 else [*path_to(int(TREE[column])), column]
+
+
+def test_a_token_of_a_tree_sees_its_ancestors_alone(runtime: Runtime, documents: Documents, features: Features) -> None:
+    tokens = np.random.default_rng(8).integers(2, 128, (3, 10))
+    batch = open_batch(runtime, documents, features)
+    feed(runtime, batch, PROMPT[:5])
+    chosen = runtime.step(batch, tokens, np.full(3, 10), parents=np.tile(TREE, (3, 1)))
+    for column in range(10):
+        path = path_to(column)
+        chain = open_batch(runtime, documents, features)
+        feed(runtime, chain, PROMPT[:5])
+        assert chosen[:, path].tolist() == runtime.step(chain, tokens[:, path], np.full(3, len(path))).tolist()
+
+
+def test_a_path_of_a_tree_is_kept(runtime: Runtime, documents: Documents, features: Features) -> None:
+    """Each row another path, and a row whose tree is smaller."""
+    tokens = np.random.default_rng(9).integers(2, 128, (3, 10))
+    batch = open_batch(runtime, documents, features)
+    feed(runtime, batch, PROMPT[:5])
+    runtime.step(batch, tokens, np.array([10, 10, 8]), parents=np.tile(TREE, (3, 1)))
+    paths = [np.array(path_to(column)) for column in (9, 2, 7)]
+    runtime.keep(batch, paths)
+    assert batch.lengths.tolist() == [5 + len(path) for path in paths]
+    after = generate(runtime, batch, 6, last=np.array([7, 8, 9]))
+
+    chain = open_batch(runtime, documents, features)
+    feed(runtime, chain, PROMPT[:5])
+    rows = np.zeros((3, 5), np.int64)
+    for row, path in enumerate(paths):
+        rows[row, : len(path)] = tokens[row, path]
+    runtime.step(chain, rows, np.array([len(path) for path in paths]))
+    assert after.tolist() == generate(runtime, chain, 6, last=np.array([7, 8, 9])).tolist()
 
 
 def test_a_cache_grows_past_its_first_slots(runtime: Runtime, documents: Documents, features: Features) -> None:
@@ -139,3 +183,20 @@ def test_read_only_arrays_are_welcome(runtime: Runtime, documents: Documents, fe
     states.hidden.setflags(write=False)
     given.setflags(write=False)
     assert generate(runtime, runtime.start([states], [given]), 3).shape == (1, 3)
+
+
+def test_sampled_tokens_are_the_same_one_by_one_and_at_once(
+    runtime: Runtime, documents: Documents, features: Features
+) -> None:
+    """So a drafted sample is the sample without drafts."""
+    noise = [Noise(seed=1, temperature=1.5), None, Noise(seed=2, temperature=0.7)]
+    states = runtime.encode(documents)
+    alone = generate(runtime, runtime.start(states, features, noise), 12)
+    greedy = generate(runtime, runtime.start(states, features), 12)
+    assert alone[1].tolist() == greedy[1].tolist()
+    assert alone[0].tolist() != greedy[0].tolist()
+    again = runtime.start(states, features, noise)
+    fed = np.concatenate([np.zeros((3, 1), np.int64), alone[:, :-1]], axis=1)
+    assert runtime.step(again, fed, np.full(3, 12)).tolist() == alone.tolist()
+    other = runtime.start(states, features, [replace(one, seed=9) if one else None for one in noise])
+    assert generate(runtime, other, 12)[0].tolist() != alone[0].tolist()

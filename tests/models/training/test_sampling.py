@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from qdts.models.copy_source import copy_state
-from qdts.models.decoding.greedy import GreedyDecoder
+from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.document import Document
 from qdts.models.evaluation.samples import load_row_file
 from qdts.models.interaction import NUM_FEATURES
@@ -39,9 +39,9 @@ def prompts(builder: PromptBuilder) -> list[Prompt]:
 
 def decoded(net: T5, prompts: list[Prompt], *, trims: bool, max_tokens: int) -> list[list[int]]:
     runtime = EagerRuntime(net, RuntimeConfig(precision="fp32"))
-    states = [copy_state(prompt, trims=trims) for prompt in prompts]
+    rows = [Row(prompt.prefix.tolist(), copy_state(prompt, trims=trims)) for prompt in prompts]
     batch = runtime.start(*read_prompts(runtime, prompts))
-    decoder = GreedyDecoder(runtime, batch, [p.prefix for p in prompts], states, max_tokens=max_tokens, max_draft=16)
+    decoder = GreedyDecoder(runtime, batch, rows, max_tokens=max_tokens)
     while decoder.active:
         decoder.step()
     return [row.tokens for row in decoder.rows]
