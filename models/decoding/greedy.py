@@ -92,8 +92,7 @@ class GreedyDecoder:
     def _prepare(self, row: Row) -> _Step:
         """What the row has the net read."""
         room = min(self._max_draft, self._max_tokens - len(row.tokens) - 1)
-        guess = row.drafter.draft(room) if room > 0 else Draft()
-        return _permitted(row, guess, room)
+        return _permitted(row, row.drafter.draft(room), room)
 
     def _accept(self, row: Row, step: _Step, chosen: Ids) -> Ids:
         """Write the choice after the pending tokens, and, while it was drafted, the one after that.

@@ -65,12 +65,12 @@ def test_drafts_change_the_steps_alone(
 ) -> None:
     make = DRAFTERS[kind]()
     plain = decode(runtime, documents, features, lambda document: NoDrafter())
-    for repetition in range(2):
-        drafted = decode(runtime, documents, features, make)
+    first, second = (decode(runtime, documents, features, make) for _ in range(2))
+    for drafted in (first, second):
         assert [row.tokens for row in drafted.rows] == [row.tokens for row in plain.rows]
         assert drafted.num_steps <= plain.num_steps
     if kind in ("trie", "combined"):
-        assert repetition and drafted.num_steps < plain.num_steps / 2, "the second time all is known"
+        assert second.num_steps < plain.num_steps, "what was written before is known"
 
 
 @pytest.mark.parametrize("kind", DRAFTERS)
