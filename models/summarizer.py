@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_state, piece_drafter, quote_piece
+from qdts.models.decoding.costs import measure_step_costs
+from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.document import Document, Summary, SummarySentence
 from qdts.models.interaction import NUM_FEATURES
@@ -31,7 +33,8 @@ from qdts.models.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummarizerConfig:
-    """How a model is run. `max_draft` 0 writes token by token: same text, more steps."""
+    """How a model is run. `max_draft` 0 writes token by token: same text, more steps; otherwise loading measures what
+    steps cost here."""
 
     runtime: str = "onnx"
     precision: Literal["int8", "fp32"] = "int8"
@@ -58,12 +61,14 @@ class Summarizer:
         runtime: Runtime,
         config: SummarizerConfig,
         settings: ModelSettings | None = None,
+        gate: DraftGate | None = None,
     ) -> None:
         self.version = version
         self._builder = builder
         self._runtime = runtime
         self._config = config
         self._settings = settings or ModelSettings()
+        self._gate = gate
 
     @classmethod
     def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
@@ -84,7 +89,8 @@ class Summarizer:
         except (KeyError, ValueError, SafetensorError) as error:
             # As the manifest has them, and yet not what they should be: released wrongly.
             raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
-        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config, settings)
+        gate = DraftGate(measure_step_costs(runtime)) if config.max_draft else None
+        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config, settings, gate)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -105,7 +111,7 @@ class Summarizer:
 
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""
-        return Generation(self._runtime, prompts, self._config, trims=self._settings.copying.trims)
+        return Generation(self._runtime, prompts, self._config, trims=self._settings.copying.trims, gate=self._gate)
 
 
 def read_prompts(runtime: Runtime, prompts: Sequence[Prompt]) -> tuple[list[States], list[Floats]]:
@@ -126,7 +132,13 @@ class Generation:
     """Summaries being written, one per prompt: `while g.active: g.step()`."""
 
     def __init__(
-        self, runtime: Runtime, prompts: Sequence[Prompt], config: SummarizerConfig, *, trims: bool = False
+        self,
+        runtime: Runtime,
+        prompts: Sequence[Prompt],
+        config: SummarizerConfig,
+        *,
+        trims: bool = False,
+        gate: DraftGate | None = None,
     ) -> None:
         started = time.monotonic()
         self._prompts = prompts
@@ -137,7 +149,7 @@ class Generation:
             for prompt, state in zip(prompts, self._states, strict=True)
         ]
         self._decoder = GreedyDecoder(
-            runtime, batch, rows, max_tokens=config.max_output_tokens, max_draft=config.max_draft
+            runtime, batch, rows, max_tokens=config.max_output_tokens, max_draft=config.max_draft, gate=gate
         )
         self.encode_ms = 1000 * (time.monotonic() - started)
         self.decode_ms = 0.0

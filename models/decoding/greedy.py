@@ -12,6 +12,7 @@ import numpy as np
 from qdts.models.decoding.base import DecodingState
 from qdts.models.decoding.drafting.base import Drafter, NoDrafter
 from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
+from qdts.models.decoding.gate import DraftGate, Offer
 from qdts.models.runtimes.base import Allowed, Batch, Ids, Runtime
 
 
@@ -56,11 +57,19 @@ _UNUSED: Ids = np.zeros(1, np.int64)
 class GreedyDecoder:
     """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled.
 
-    `max_draft` bounds the drafted tokens of a row in one step; 0 writes token by token.
+    `max_draft` bounds the drafted tokens of a row in one step; 0 writes token by token. A gate lets through what is
+    worth its cost, without one everything is verified.
     """
 
     def __init__(
-        self, runtime: Runtime, batch: Batch, rows: Sequence[Row], *, max_tokens: int, max_draft: int = 0
+        self,
+        runtime: Runtime,
+        batch: Batch,
+        rows: Sequence[Row],
+        *,
+        max_tokens: int,
+        max_draft: int = 0,
+        gate: DraftGate | None = None,
     ) -> None:
         self.rows = rows
         self.num_steps = 0
@@ -68,6 +77,7 @@ class GreedyDecoder:
         self._batch = batch
         self._max_tokens = max_tokens
         self._max_draft = max_draft
+        self._gate = gate
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -82,17 +92,29 @@ class GreedyDecoder:
         """One forward pass for all active rows, if there are any: each gains at least one token."""
         if not self.active:
             return
-        steps = [self._prepare(row) if row.is_active else _NOTHING for row in self.rows]
+        steps = self._prepare()
         chosen = self._runtime.step(self._batch, *_inputs(steps))  # (B, T)
         told = zip(self.rows, steps, chosen, strict=True)
         columns = [self._accept(*one) if one[0].is_active else _NO_COLUMNS for one in told]
         self._runtime.keep(self._batch, columns)
         self.num_steps += 1
 
-    def _prepare(self, row: Row) -> _Step:
-        """What the row has the net read."""
-        room = min(self._max_draft, self._max_tokens - len(row.tokens) - 1)
-        return _permitted(row, row.drafter.draft(room), room)
+    def _prepare(self) -> list[_Step]:
+        """What each row has the net read."""
+        drafts = {index: self.rows[index].drafter.draft(self._room(self.rows[index])) for index in self.active}
+        if self._gate is None:
+            limits = [len(draft) for draft in drafts.values()]
+        else:
+            offers = [Offer(len(self.rows[index].pending), draft) for index, draft in drafts.items()]
+            limits = self._gate.limits(offers)
+        steps = [_NOTHING for _ in self.rows]
+        for limit, (index, draft) in zip(limits, drafts.items(), strict=True):
+            steps[index] = _permitted(self.rows[index], draft, limit)
+        return steps
+
+    def _room(self, row: Row) -> int:
+        """Tokens that may be drafted: the one after the draft is written, too."""
+        return min(self._max_draft, self._max_tokens - len(row.tokens) - 1)
 
     def _accept(self, row: Row, step: _Step, chosen: Ids) -> Ids:
         """Write the choice after the pending tokens, and, while it was drafted, the one after that.
@@ -103,7 +125,7 @@ class GreedyDecoder:
         columns = list(range(column + 1))
         after = chosen[column + 1 :]  # each token of the draft
         children = step.draft.children()
-        node, written = ROOT, list[int]()
+        node, num_right, written = ROOT, 0, list[int]()
         while row.is_active:
             token = int(chosen[column])
             row.state.advance(token)
@@ -112,12 +134,15 @@ class GreedyDecoder:
             node = next((child for child in children[node] if step.draft.tokens[child] == token), ROOT)
             if node == ROOT:
                 break
-            row.num_accepted += 1
+            num_right += 1
             column = len(step.pending) + node
             columns.append(column)
         row.tokens += written
         row.pending = written[-1:]
         row.num_drafted += len(step.draft)
+        row.num_accepted += num_right
+        if self._gate is not None:
+            self._gate.learn(step.draft, num_right)
         row.drafter.observe([UNKNOWN if place == ROOT else int(after[place]) for place in step.places])
         row.drafter.extend(written)
         # The last one written is pending: it is not kept, though it may have been drafted.
@@ -145,7 +170,7 @@ def _inputs(steps: Sequence[_Step]) -> tuple[Ids, Ids, Allowed, Ids | None]:
 def _permitted(row: Row, guess: Draft, max_tokens: int) -> _Step:
     """The guess without what breaks the grammar, and what follows that; before the last pending token nothing is
     chosen. A second sibling of the same token counts as broken, too."""
-    draft, places = Draft(), list[int]()
+    draft, places = Draft(odds=guess.odds), list[int]()
     options = row.state.allowed()
     allowed: list[Ids | None] = [*[_UNUSED] * (len(row.pending) - 1), options]
     after = {ROOT: (row.state.copy(), options)}  # state and options after each token of `draft`

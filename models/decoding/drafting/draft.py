@@ -2,8 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 ROOT = -1
+
+
+class Odds(Enum):
+    """What is known of a draft's chances. It decides nothing but whether verifying is worth its cost."""
+
+    # Nothing else can follow.
+    SURE = "sure"
+    # A guess; where it is not verified now, the next step has a sure draft in its place.
+    CAN_WAIT = "can wait"
+    # A guess; where it is not verified now, the next step has no better one.
+    OPEN = "open"
 
 
 @dataclass(slots=True)
@@ -12,12 +24,13 @@ class Draft:
 
     tokens: list[int] = field(default_factory=list[int])
     parents: list[int] = field(default_factory=list[int])
+    odds: Odds = Odds.OPEN
 
     @classmethod
-    def chain(cls, tokens: Iterable[int]) -> "Draft":
+    def chain(cls, tokens: Iterable[int], odds: Odds = Odds.OPEN) -> "Draft":
         """Each token follows the one before."""
         listed = list(tokens)
-        return cls(listed, list(range(-1, len(listed) - 1)))
+        return cls(listed, list(range(-1, len(listed) - 1)), odds)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qdts.models.decoding.copying import CopyState
-from qdts.models.decoding.drafting.draft import Draft
+from qdts.models.decoding.drafting.draft import Draft, Odds
 
 
 class PieceDrafter:
@@ -17,8 +17,8 @@ class PieceDrafter:
     def draft(self, max_tokens: int) -> Draft:
         """A chain, or a branch for each guess."""
         if self._state.pieces or self._state.run():
-            return Draft.chain(self._state.run()[:max_tokens])
-        draft = Draft()
+            return Draft.chain(self._state.run()[:max_tokens], Odds.SURE)
+        draft = Draft(odds=Odds.CAN_WAIT)
         for guess in self._guesses:
             draft.graft(Draft.chain(self._state.opening(guess)), max_tokens)
         return draft

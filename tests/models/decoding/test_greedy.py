@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from qdts.models.decoding.base import DecodingState, FreeState
 from qdts.models.decoding.copying import CopySentence, CopyState
+from qdts.models.decoding.costs import StepCosts
 from qdts.models.decoding.drafting.base import Drafter, NoDrafter
 from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
 from qdts.models.decoding.drafting.pieces import PieceDrafter
+from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
 
@@ -117,8 +119,9 @@ def decode(
     *,
     max_tokens: int = 20,
     max_draft: int = 8,
+    gate: DraftGate | None = None,
 ) -> GreedyDecoder:
-    decoder = open_decoder(states, documents, drafters, max_tokens=max_tokens, max_draft=max_draft)
+    decoder = open_decoder(states, documents, drafters, max_tokens=max_tokens, max_draft=max_draft, gate=gate)
     while decoder.active:
         decoder.step()
     return decoder
@@ -131,12 +134,13 @@ def open_decoder(
     *,
     max_tokens: int = 20,
     max_draft: int = 8,
+    gate: DraftGate | None = None,
 ) -> GreedyDecoder:
     drafters = drafters or [NoDrafter() for _ in states]
     told = zip(documents, states, drafters, strict=True)
     rows = [Row([0, *[3] * (document % 3)], state, drafter) for document, state, drafter in told]
     batch = FakeBatch(list(documents), [[] for _ in documents])
-    return GreedyDecoder(FakeRuntime(), batch, rows, max_tokens=max_tokens, max_draft=max_draft)
+    return GreedyDecoder(FakeRuntime(), batch, rows, max_tokens=max_tokens, max_draft=max_draft, gate=gate)
 
 
 def copying() -> CopyState:
@@ -320,3 +324,25 @@ def test_the_end_inside_a_draft_ends_the_row() -> None:
     decoder.step()
     assert decoder.rows[0].tokens == [7, 7, END]
     assert decoder.active == ()
+
+
+@pytest.mark.parametrize("ms", [((1.0, 1.1), (1.1, 1.2)), ((1.0, 30.0), (2.0, 60.0))])
+@given(documents=st.lists(DOCUMENTS, min_size=1, max_size=4), guesses=st.lists(trees(), max_size=20))
+def test_a_gate_changes_the_steps_alone(
+    ms: tuple[tuple[float, float], tuple[float, float]], documents: list[int], guesses: list[Draft]
+) -> None:
+    gate = DraftGate(StepCosts(batch_sizes=(1, 4), widths=(1, 16), ms=ms))
+    plain = decode([copying() for _ in documents], documents, max_draft=0)
+    states = [copying() for _ in documents]
+    drafters = [Guessing(guesses), *(PieceDrafter(state, [0, 2]) for state in states[1:])]
+    gated = decode(states, documents, drafters, max_draft=40, gate=gate)
+    assert [row.tokens for row in gated.rows] == [row.tokens for row in plain.rows]
+
+
+def test_what_the_gate_holds_back_was_not_asked() -> None:
+    gate = DraftGate(StepCosts(batch_sizes=(1, 2), widths=(1, 9), ms=((1.0, 900.0), (2.0, 900.0))))
+    drafter = Guessing([Draft.chain([5, 6, 7])])
+    decoder = open_decoder([FreeState(VOCAB)], [1], [drafter], gate=gate)
+    decoder.step()
+    assert drafter.observed == [[UNKNOWN] * 3]
+    assert decoder.rows[0].num_drafted == 0

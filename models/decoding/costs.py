@@ -1,0 +1,81 @@
+"""What a decoder step costs on this machine: measured milliseconds by batch size and width.
+
+Shapes: B batch · T tokens of a step, per sequence.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qdts.models.runtimes.base import Floats, Runtime, States
+
+BATCH_SIZES = (1, 2, 4, 8)
+WIDTHS = (1, 8, 24, 64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCosts:
+    """`ms[i][j]`: a step of batch_sizes[i] sequences and widths[j] tokens each; both ascending, two or more."""
+
+    batch_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    ms: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        for name in ("batch_sizes", "widths"):
+            values = getattr(self, name)
+            if len(values) < 2 or list(values) != sorted(set(values)) or values[0] < 1:
+                raise ValueError(f"{name} must be two or more, ascending, at least 1; are {values}")
+        if [len(row) for row in self.ms] != [len(self.widths)] * len(self.batch_sizes):
+            raise ValueError("ms must hold a row per batch size and in it a number per width")
+
+    def step_ms(self, batch_size: int, width: int) -> float:
+        """Between the measured ones linear in both; beyond the largest, as between the last two."""
+        by_batch = [_between(width, self.widths, row) for row in self.ms]
+        return _between(batch_size, self.batch_sizes, by_batch)
+
+
+def _between(at: float, places: Sequence[int], values: Sequence[float]) -> float:
+    last = len(places) - 2
+    left = min(int(np.searchsorted(places, at, side="right")) - 1, last) if at > places[0] else 0
+    slope = (values[left + 1] - values[left]) / (places[left + 1] - places[left])
+    return max(0.0, values[left] + slope * (at - places[left]))
+
+
+def measure_step_costs(
+    runtime: Runtime,
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    widths: Sequence[int] = WIDTHS,
+    document_tokens: int = 400,
+    repeats: int = 3,
+) -> StepCosts:
+    """The fastest of some repeats: what else runs on the machine only ever adds. Scores no token: that is the same for
+    every width."""
+    document = np.full(document_tokens, 2, np.int64)
+    (states,) = runtime.encode([document])
+    features = np.zeros((document_tokens, runtime.num_features), np.float32) if runtime.num_features else None
+    ms = tuple(tuple(_measure(runtime, states, features, size, widths, repeats)) for size in batch_sizes)
+    return StepCosts(batch_sizes=tuple(batch_sizes), widths=tuple(widths), ms=ms)
+
+
+def _measure(
+    runtime: Runtime, states: States, features: Floats | None, size: int, widths: Sequence[int], repeats: int
+) -> list[float]:
+    batch = runtime.start([states] * size, [features] * size)
+    nothing: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * size
+    found: list[float] = []
+    for width in widths:
+        tokens = np.full((size, width), 2, np.int64)
+        allowed = [[np.full(1, 2, np.int64)] * width] * size
+        times: list[float] = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            runtime.step(batch, tokens, np.full(size, width), allowed)
+            runtime.keep(batch, nothing)
+            times.append(time.perf_counter() - started)
+        found.append(1000 * min(times))
+    return found
