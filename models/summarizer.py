@@ -19,6 +19,7 @@ from qdts.models.decoding.costs import measure_step_costs
 from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.document import Document, Summary, SummarySentence
+from qdts.models.document_states import DocumentStates
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import verify
@@ -43,12 +44,18 @@ class SummarizerConfig:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     max_output_tokens: int = 160
     max_draft: int = 64
+    # joint: the encoder reads query and document together; indexed: the document alone, so that its states can be kept,
+    # up to so many bytes of them.
+    mode: Mode = "joint"
+    states_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_output_tokens <= 512:
             raise ValueError(f"max_output_tokens must lie in [1, 512], is {self.max_output_tokens}")
         if not 0 <= self.max_draft <= 128:
             raise ValueError(f"max_draft must lie in [0, 128], is {self.max_draft}")
+        if self.states_bytes < 0:
+            raise ValueError(f"states_bytes must be at least 0, is {self.states_bytes}")
 
 
 class Summarizer:
@@ -69,6 +76,7 @@ class Summarizer:
         self._config = config
         self._settings = settings or ModelSettings()
         self._gate = gate
+        self._states = DocumentStates(config.states_bytes) if config.states_bytes and config.mode == "indexed" else None
 
     @classmethod
     def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
@@ -103,20 +111,27 @@ class Summarizer:
         document: Document,
         *,
         max_words: int,
-        mode: Mode = "joint",
+        mode: Mode | None = None,
         passages_only: bool = False,
     ) -> Prompt:
-        """Text work: choose passages, tokenise, compute features. May run in any thread."""
-        return self._builder.build(query, document, max_words=max_words, mode=mode, passages_only=passages_only)
+        """Text work: choose passages, tokenise, compute features. May run in any thread. `mode` None: the config's."""
+        return self._builder.build(
+            query, document, max_words=max_words, mode=mode or self._config.mode, passages_only=passages_only
+        )
 
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""
-        return Generation(self._runtime, prompts, self._config, trims=self._settings.copying.trims, gate=self._gate)
+        trims = self._settings.copying.trims
+        return Generation(self._runtime, prompts, self._config, trims=trims, gate=self._gate, kept=self._states)
 
 
-def read_prompts(runtime: Runtime, prompts: Sequence[Prompt]) -> tuple[list[States], list[Floats]]:
-    """Encode documents, and queries where the net compares the two; states and features per prompt."""
-    states = runtime.encode([prompt.encoder_ids for prompt in prompts])
+def read_prompts(
+    runtime: Runtime, prompts: Sequence[Prompt], kept: DocumentStates | None = None
+) -> tuple[list[States], list[Floats]]:
+    """Encode documents, but for those whose states are kept, and queries where the net compares the two; states and
+    features per prompt."""
+    documents = [prompt.encoder_ids for prompt in prompts]
+    states = runtime.encode(documents) if kept is None else kept.read(runtime, documents)
     features = [prompt.features for prompt in prompts]
     if runtime.num_features == NUM_FEATURES:
         queries = runtime.encode([prompt.query_ids for prompt in prompts])
@@ -139,11 +154,12 @@ class Generation:
         *,
         trims: bool = False,
         gate: DraftGate | None = None,
+        kept: DocumentStates | None = None,
     ) -> None:
         started = time.monotonic()
         self._prompts = prompts
         self._states = [copy_state(prompt, trims=trims) for prompt in prompts]
-        batch = runtime.start(*read_prompts(runtime, prompts))
+        batch = runtime.start(*read_prompts(runtime, prompts, kept))
         rows = [
             Row(prompt.prefix.tolist(), state, piece_drafter(prompt, state))
             for prompt, state in zip(prompts, self._states, strict=True)

@@ -82,6 +82,10 @@ class EngineConfig:
     max_batch: int = 1
     max_queue: int = 64
     num_text_threads: int = 2
+    # joint: query and document are read together. indexed: documents are read by themselves, and what was read is kept,
+    # up to so many bytes, for the next query; what each is worth stands on the model's card.
+    mode: Literal["joint", "indexed"] = "joint"
+    states_bytes: int = 256 * 1024 * 1024
     # What TIER_AUTO means: whichever answers better by `qdts eval`, see the card of the model that ships.
     auto: Literal["generative", "extractive"] = "generative"
 
@@ -90,6 +94,7 @@ class EngineConfig:
         require_between("engine.max_batch", self.max_batch, 1, 4096)
         require_between("engine.max_queue", self.max_queue, 1, 1_000_000)
         require_between("engine.num_text_threads", self.num_text_threads, 1, 1024)
+        require_between("engine.states_bytes", self.states_bytes, 0, 1 << 40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,11 @@ def load_model(config: EngineConfig) -> Summarizer | None:
     from qdts.models.summarizer import SummarizerConfig
 
     settings = SummarizerConfig(
-        runtime=config.runtime, precision=config.precision, num_threads=config.num_threads or None
+        runtime=config.runtime,
+        precision=config.precision,
+        num_threads=config.num_threads or None,
+        mode=config.mode,
+        states_bytes=config.states_bytes,
     )
     return GenerativeSummarizer.load(path, settings)
 

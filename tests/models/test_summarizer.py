@@ -210,3 +210,33 @@ def test_a_model_that_trims_says_so_in_its_directory(summarizer_dir: Path, tmp_p
     trimmed = summarize(Summarizer.load(directory, CONFIG), "what was sent ahead?", text)
     assert whole.text == text
     assert trimmed.text in text and len(trimmed.text) < len(text)
+
+
+def test_a_known_document_is_not_encoded_again(summarizer_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second summary, for another query, is the one that it would have been first."""
+    text = "The engine ran. She drove it every day. The line closed in 1962. A museum keeps the birds of the king."
+    indexed = replace(CONFIG, mode="indexed", states_bytes=1_000_000)
+    first, second = QUERIES[:2]
+    fresh = summarize(Summarizer.load(summarizer_dir, indexed), second, text, mode="indexed")
+
+    keeping = Summarizer.load(summarizer_dir, indexed)
+    summarize(keeping, first, text, mode="indexed")
+    lengths: list[int] = []
+    encode = keeping._runtime.encode
+    monkeypatch.setattr(keeping._runtime, "encode", lambda ids: (lengths.extend(map(len, ids)), encode(ids))[1])
+    again = summarize(keeping, second, text, mode="indexed")
+    assert again == fresh
+    document = keeping.prepare(second, Document(text=text), max_words=9)
+    assert len(document.encoder_ids) not in lengths
+    summarize(keeping, second, text.upper(), mode="indexed")
+    assert max(lengths) > 20, "another document is"
+
+
+def test_the_mode_is_the_config_s_unless_one_is_named(summarizer_dir: Path) -> None:
+    joint, indexed = (Summarizer.load(summarizer_dir, replace(CONFIG, mode=mode)) for mode in ("joint", "indexed"))
+    lengths = [
+        len(which.prepare("who", Document(text="The engine ran."), max_words=9, mode=mode).encoder_ids)
+        for which in (joint, indexed)
+        for mode in (None, "joint", "indexed")
+    ]
+    assert lengths[0] == lengths[1] == lengths[4] > lengths[2] == lengths[3] == lengths[5]

@@ -1,0 +1,89 @@
+"""Encoder output kept per document: what was read once need not be read again, which is what `indexed` mode is for.
+
+Kept as int8 with a scale per token, a quarter of float32 (what that loses: docs/lab-log.md). Keys are digests of the
+encoder's input ids: the same ids, the same states. Shapes: S document tokens · C hidden.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qdts.models.runtimes.base import Ids, Runtime, States
+
+_LARGEST = 127
+
+
+@dataclass(frozen=True, slots=True)
+class PackedStates:
+    """values (S, C) times scales (S, 1)."""
+
+    values: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+
+    @classmethod
+    def pack(cls, states: States) -> Self:
+        """Round to the nearest of 255 steps between the token's largest channel and its negative."""
+        largest = np.abs(states.hidden).max(axis=1, keepdims=True)
+        scales = np.where(largest > 0, largest, 1).astype(np.float32) / _LARGEST
+        return cls(np.rint(states.hidden / scales).astype(np.int8), scales)
+
+    def unpack(self) -> States:
+        """As float32."""
+        return States(hidden=self.values.astype(np.float32) * self.scales)
+
+    @property
+    def num_bytes(self) -> int:
+        """What it holds."""
+        return self.values.nbytes + self.scales.nbytes
+
+
+class DocumentStates:
+    """The states of the documents read last, at most `max_bytes` of them. One thread at a time."""
+
+    def __init__(self, max_bytes: int) -> None:
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be at least 0, is {max_bytes}")
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[bytes, PackedStates] = OrderedDict()
+        self.num_bytes = 0
+        self.num_hits = 0
+        self.num_misses = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def read(self, runtime: Runtime, documents: Sequence[Ids]) -> list[States]:
+        """The states of each document (S_i,): kept ones, and the others encoded now, and kept.
+
+        What was encoded now is answered as it will be kept, so that a document's second summary is its first.
+        """
+        keys = [_key(document) for document in documents]
+        missing = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._kept}
+        self.num_misses += len(missing)
+        self.num_hits += len(keys) - len(missing)
+        encoded = runtime.encode(list(missing.values())) if missing else []
+        fresh = {key: PackedStates.pack(states) for key, states in zip(missing, encoded, strict=True)}
+        found = [(fresh.get(key) or self._kept[key]).unpack() for key in keys]
+        for key in keys:
+            self._keep(key, fresh.get(key))
+        return found
+
+    def _keep(self, key: bytes, states: PackedStates | None) -> None:
+        """Put in front, and drop from the other end what is too much."""
+        if key not in self._kept:
+            if states is None:
+                return  # dropped for the sake of another of the same call
+            self._kept[key] = states
+            self.num_bytes += states.num_bytes
+        self._kept.move_to_end(key)
+        while self.num_bytes > self._max_bytes:
+            self.num_bytes -= self._kept.popitem(last=False)[1].num_bytes
+
+
+def _key(document: Ids) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(document, np.int64).tobytes(), digest_size=16).digest()
