@@ -111,6 +111,7 @@ def test_recipes_are_configs_of_their_stages() -> None:
     from qdts.service.commands.train import read_config
 
     kinds = {"weak": "prepare", "human": "prepare", "taught": "prepare", "fit_weak": "fit", "fit_human": "fit"}
+    kinds |= {path.stem: "prepare" for path in RECIPES.glob("data/*.toml")} | {"sft_more": "sft"}
     files = sorted(RECIPES.glob("*/*.toml"))
     assert files
     for path in files:
