@@ -20,8 +20,7 @@ def check(name: str, tensor: Tensor, shape: Sequence[int | None], dtypes: Sequen
     """ValueError unless contiguous, of this shape (None: any size) and of one of these types."""
     sizes = zip(shape, tensor.shape, strict=False)
     if tensor.dim() != len(shape) or any(wanted not in (None, size) for wanted, size in sizes):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"{name} must have the shape ({wanted}), has {tuple(tensor.shape)}")
+        raise ValueError(f"{name} must have the shape {_show(shape)}, has {_show(tensor.shape)}")
     if tensor.dtype not in dtypes:
         raise ValueError(f"{name} must be one of {', '.join(map(str, dtypes))}, is {tensor.dtype}")
     if not tensor.is_contiguous():
@@ -54,3 +53,7 @@ def check_bias(bias: Tensor, num_heads: int) -> int:
     if bias.shape[1] % 2 == 0:
         raise ValueError(f"bias must have an odd number of columns, one per distance in [-M, M], has {bias.shape[1]}")
     return bias.shape[1] // 2
+
+
+def _show(shape: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"

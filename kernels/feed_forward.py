@@ -38,9 +38,8 @@ def plan(x: Tensor, linear: Tensor | None) -> Plan[Tensor]:
     if linear is not None:
         _check_rows("linear", linear)
         if linear.shape != x.shape or linear.dtype != x.dtype:
-            raise ValueError(
-                f"linear must be {tuple(x.shape)} of {x.dtype}, is {tuple(linear.shape)} of {linear.dtype}"
-            )
+            found = f"{tuple(linear.shape)} of {linear.dtype}"
+            raise ValueError(f"linear must be {tuple(x.shape)} of {x.dtype} like gate, is {found}")
         check_devices(gate=x, linear=linear)
     num_rows, width = x.shape
     out = x.new_empty((num_rows, width))

@@ -108,7 +108,8 @@ def project_block_kernel(
         scores = tl.dot(hidden, tl.trans(weight), acc=scores, input_precision="ieee")
     scores = tl.where(word_exists[None, :], scores * scale, LOWEST)
     highest = tl.max(scores, 1)
-    best = tl.min(tl.where(scores == highest[:, None], word[None, :], num_words), 1)
+    # Where no score is a number none is the highest, and an id of the vocabulary must come out all the same.
+    best = tl.min(tl.where((scores == highest[:, None]) & word_exists[None, :], word[None, :], num_words - 1), 1)
     place = row * num_blocks + block
     tl.store(scores_ptr + place, highest, mask=row_exists)
     tl.store(ids_ptr + place, best, mask=row_exists)
