@@ -52,16 +52,24 @@ def test_attention_is_the_encoders() -> None:
 @torch.inference_mode()
 def test_decode_self_attention_is_the_decoders() -> None:
     decoder = Decoder(CONFIG)
-    lengths, parents = np.array([5, 0]), np.array([[-1, 0, 0, -1], [-1, -1, 1, 2]])
-    laid_out = [torch.tensor(array) for array in (lengths, *lay_out(lengths, 4, parents))]
+    held, parents = np.array([5, 0]), np.array([[-1, 0, 0, -1], [-1, -1, 1, 2]])
+    lengths, positions, visible = (torch.tensor(array) for array in (held, *lay_out(held, 4, parents)))
     past = KeyValue(*torch.randn(2, 2, 2, 5, 16))  # (B, H, P, D)
     new = KeyValue(*torch.randn(2, 2, 2, 4, 16))
     query = torch.randn(2, 2, 4, 16)
-    bias = decoder.step_bias(*laid_out, num_slots=5)
+    bias = decoder.step_bias(lengths, positions, visible, num_slots=5)
     expected = F.scaled_dot_product_attention(query, *past.append(new), attn_mask=bias, scale=1.0)
-    by_token = [tensor.transpose(1, 2) for tensor in (query, *past, *new)]
-    inputs = (*by_token[:3], laid_out[0], *by_token[3:], *laid_out[1:])
-    actual = reference.decode_self_attention(*inputs, table_of(stack_bias(decoder.block)))
+    actual = reference.decode_self_attention(
+        query.transpose(1, 2),
+        past.key.transpose(1, 2),
+        past.value.transpose(1, 2),
+        lengths,
+        new.key.transpose(1, 2),
+        new.value.transpose(1, 2),
+        positions,
+        visible,
+        table_of(stack_bias(decoder.block)),
+    )
     torch.testing.assert_close(actual.transpose(1, 2), expected)
 
 
@@ -71,8 +79,8 @@ def test_decode_cross_attention_is_attention_under_a_mask() -> None:
     mask = torch.arange(7) < lengths[:, None]
     bias = mask_bias(mask, torch.float32)[:, None, None]
     expected = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-    pools = [pool.transpose(1, 2).flatten(0, 1) for pool in (key, value)]
-    actual = reference.decode_cross_attention(query.transpose(1, 2), *pools, torch.tensor([0, 7]), lengths)
+    keys, values = (pool.transpose(1, 2).flatten(0, 1) for pool in (key, value))
+    actual = reference.decode_cross_attention(query.transpose(1, 2), keys, values, torch.tensor([0, 7]), lengths)
     torch.testing.assert_close(actual.transpose(1, 2), expected)
 
 

@@ -48,13 +48,12 @@ def test_arguments_that_do_not_fit_are_named(rand: Make) -> None:
     }
     for message, inputs in bad.items():
         with pytest.raises(ValueError, match=message):
-            plan(*inputs, EPSILON)
+            plan(*inputs, epsilon=EPSILON)
     with pytest.raises(Unsupported, match=f"from 1 to {MAX_WIDTH} numbers, has {MAX_WIDTH + 1}"):
         plan(rand(1, MAX_WIDTH + 1), None, rand(MAX_WIDTH + 1), EPSILON)
 
 
 def test_fusing_saves_a_fifth_of_the_bytes() -> None:
-    sizes = {"num_rows": 1000, "width": 768, "item_bytes": 2}
+    fused, norm = (cost(num_rows=1000, width=768, item_bytes=2, adds=adds) for adds in (True, False))
     addition = 3 * 1000 * 768 * 2
-    apart = addition + cost(**sizes, adds=False).num_bytes
-    assert cost(**sizes).num_bytes / apart == pytest.approx(4 / 5, abs=0.001)
+    assert fused.num_bytes / (addition + norm.num_bytes) == pytest.approx(4 / 5, abs=0.001)
