@@ -97,7 +97,7 @@ class Engine(Protocol):
 class System:
     """A row of the benchmark.
 
-    `engine` is "module:class" in this package; the class is built by (directory, variant, num_threads), and its
+    `engine` is "module:class"; the class is built by (directory, variant, num_threads), and its
     classmethod `build(directory, variant)` first makes what it needs in the directory of the weights. `packages` are
     the modules it imports beyond those of the project.
     """
@@ -118,7 +118,7 @@ class System:
     def load(self) -> Any:
         """The engine's class."""
         module, _, name = self.engine.partition(":")
-        return getattr(importlib.import_module(f"qdts.loadtest.peers.{module}"), name)
+        return getattr(importlib.import_module(module), name)
 
     def open(self, work: Path, num_threads: int) -> Engine:
         """Loaded, from what `build` made under `work`."""

@@ -18,6 +18,7 @@ class EncoderDecoder:
 
         torch.set_num_threads(num_threads)
         self._net: Any = T5ForConditionalGeneration.from_pretrained(directory, dtype=_DTYPES[variant]).eval()
+        self._net.generation_config = _endless()
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
@@ -34,7 +35,7 @@ class EncoderDecoder:
         ids = self._net.generate(
             encoder_outputs=known,
             decoder_input_ids=torch.tensor(request.prefix)[None],
-            generation_config=_greedy(request.num_tokens, decoder_start_token_id=0),
+            max_new_tokens=request.num_tokens,
         )
         return _written(ids, len(request.prefix))
 
@@ -49,6 +50,7 @@ class DecoderOnly:
 
         torch.set_num_threads(num_threads)
         self._net: Any = GPT2LMHeadModel.from_pretrained(directory / GPT2, dtype=_DTYPES[variant]).eval()
+        self._net.generation_config = _endless()
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
@@ -64,16 +66,17 @@ class DecoderOnly:
     def write(self, known: None, request: Request) -> Written:
         """All of it."""
         prompt = torch.tensor(request.encoder_ids)[None]
-        config = _greedy(request.num_tokens)
-        ids = self._net.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
+        mask = torch.ones_like(prompt)
+        ids = self._net.generate(prompt, attention_mask=mask, max_new_tokens=request.num_tokens)
         return _written(ids, len(request.encoder_ids))
 
 
-def _greedy(num_tokens: int, **ids: int) -> Any:
+def _endless() -> Any:
+    """Greedy, and END is written like any other token. It must be the net's own: what is None in one that is given with
+    a call is filled in from the net's."""
     from transformers import GenerationConfig
 
-    # Without an end: END is written like any other token, as everywhere in this benchmark.
-    return GenerationConfig(max_new_tokens=num_tokens, do_sample=False, pad_token_id=0, eos_token_id=None, **ids)
+    return GenerationConfig(do_sample=False, pad_token_id=0, decoder_start_token_id=0, eos_token_id=None)
 
 
 def _written(ids: torch.Tensor, num_given: int) -> Written:

@@ -23,7 +23,7 @@ from qdts.models.nets.config import T5Config
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig, to_gpt2
 from qdts.models.nets.t5 import T5
 
-_NET, _NET_CONFIG, GPT2 = "net.safetensors", "net.json", "gpt2"
+NET, _NET_CONFIG, GPT2 = "net.safetensors", "net.json", "gpt2"
 _TOKENIZER_CONFIG = {
     "tokenizer_class": "PreTrainedTokenizerFast",
     "pad_token": "<pad>",
@@ -54,7 +54,7 @@ def read_seed(directory: Path) -> DecoderOnly:
     """The decoder-only net."""
     fields = json.loads((directory / _NET_CONFIG).read_text(encoding="utf-8"))
     net = DecoderOnly(DecoderOnlyConfig(**fields))
-    net.load_state_dict(load_file(directory / _NET))
+    net.load_state_dict(load_file(directory / NET))
     return net.eval()
 
 
@@ -111,7 +111,7 @@ def _write_decoder_only(directory: Path, weights: Weights) -> None:
     vocab_size = checkpoint.load_config(weights.model).vocab_size
     config = DecoderOnlyConfig(vocab_size=vocab_size, **weights.seed_shape)
     torch.manual_seed(weights.random_seed)
-    save_file(DecoderOnly(config).state_dict(), directory / _NET)
+    save_file(DecoderOnly(config).state_dict(), directory / NET)
     _write_json(directory / _NET_CONFIG, asdict(config))
     shutil.copyfile(weights.model / "tokenizer.json", directory / "tokenizer.json")
 

@@ -1,7 +1,7 @@
 """Which systems there are, and which cannot run here."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from qdts.loadtest.peers.base import Family, Role, System
 
@@ -11,28 +11,37 @@ SEED_ORACLE = "seed_eager_fp32"
 # The best of them is what `*_vs_best_peer` compares with; plain ONNX Runtime stands beside them.
 JUDGED = ("transformers", "ctranslate2", "openvino")
 
-# Why a system of the list is not there at all.
-UNSUPPORTED: Mapping[str, str] = {}
+_HERE = "qdts.loadtest.peers"
 
 
 def _peer(name: str, engine: str, variant: str, *packages: str, keeps_states: bool = True) -> System:
     return System(
-        name=name, engine=engine, variant=variant, role=Role.PEER, packages=packages, keeps_states=keeps_states
+        name=name,
+        engine=f"{_HERE}.{engine}",
+        variant=variant,
+        role=Role.PEER,
+        packages=packages,
+        keeps_states=keeps_states,
     )
 
 
 def _seed(name: str, engine: str, variant: str, *packages: str) -> System:
     return System(
-        name=name, engine=engine, variant=variant, role=Role.SEED, family=Family.DECODER_ONLY, packages=packages
+        name=name,
+        engine=f"{_HERE}.{engine}",
+        variant=variant,
+        role=Role.SEED,
+        family=Family.DECODER_ONLY,
+        packages=packages,
     )
 
 
 SYSTEMS = (
-    System(name=ORACLE, engine="ours:Ours", variant="fp32_eager", role=Role.ORACLE, keeps_states=True),
-    System(name="ours_fp32", engine="ours:Ours", variant="fp32", role=Role.OURS, keeps_states=True),
-    System(name=UNDRAFTED, engine="ours:Ours", variant="int8", role=Role.OURS, keeps_states=True),
-    System(name=OURS, engine="ours:Drafted", variant="int8", role=Role.OURS, keeps_states=True),
-    System(name=PRODUCT, engine="ours:Product", variant="int8", role=Role.PRODUCT, keeps_states=True),
+    System(name=ORACLE, engine=f"{_HERE}.ours:Ours", variant="fp32_eager", role=Role.ORACLE, keeps_states=True),
+    System(name="ours_fp32", engine=f"{_HERE}.ours:Ours", variant="fp32", role=Role.OURS, keeps_states=True),
+    System(name=UNDRAFTED, engine=f"{_HERE}.ours:Ours", variant="int8", role=Role.OURS, keeps_states=True),
+    System(name=OURS, engine=f"{_HERE}.ours:Drafted", variant="int8", role=Role.OURS, keeps_states=True),
+    System(name=PRODUCT, engine=f"{_HERE}.ours:Product", variant="int8", role=Role.PRODUCT, keeps_states=True),
     _peer("transformers_fp32", "hugging_face:EncoderDecoder", "fp32", "transformers"),
     _peer("transformers_bf16", "hugging_face:EncoderDecoder", "bf16", "transformers"),
     _peer("ctranslate2_fp32", "ctranslate:EncoderDecoder", "fp32", "ctranslate2", "transformers", keeps_states=False),

@@ -130,8 +130,12 @@ class Worker:
             raise WorkerLost(f"{self._name} ended with exit code {self._process.exitcode}") from None
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process.pid is not None and self._process.is_alive():
-            os.kill(self._process.pid, number)
+        if self._process.pid is None or not self._process.is_alive():
+            return
+        os.kill(self._process.pid, number)
+        if number == signal.SIGSTOP:
+            # Until it has stopped, or ended; whoever joins it must still find it.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 @contextmanager
