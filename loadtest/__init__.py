@@ -5,5 +5,6 @@ bench_startup.py   what an installation weighs, how fast a server is ready, how 
 bench_formats.py   quality, size and time of each number format of one model
 bench_load.py      health, the ends of calls, and memory while many requests run
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/
+bench_peers.py     other engines on the same weights, documents and threads: peers/
 results/           the last full run of each script, as JSON
 """

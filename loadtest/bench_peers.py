@@ -1,0 +1,142 @@
+"""The same requests through this project and through other engines: same weights, documents, threads and tokens.
+
+Every system writes the same number of tokens greedily, over the whole vocabulary, from the same encoder ids and the
+same decoder prefix, without interaction features, which only this project knows. joint: encode and write. indexed: what
+the encoder says of the document is known to those that can take it; others encode again. fp32 systems must write the
+oracle's tokens (torch), for the rest the share of equal answers is told. seed_*: the decoder-only shape of 12 x 768
+with random weights, which reads query and document for every request. ours_copy is the product, with features and copy
+constraint: it writes other tokens, so it is in no ratio.
+
+Each system has a process of its own; document by document they take turns, and ratios are taken document by document.
+
+    pip install -e '.[cpu,train,peers]'
+    python loadtest/bench_peers.py --rows 48                 # the shipped weights
+    python loadtest/bench_peers.py --rows 24 --shape base    # random weights of 0.1B: speed only
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from qdts.loadtest.bench_agreement import choose_rows
+from qdts.loadtest.peers import figures
+from qdts.loadtest.peers.base import Role, Scenario, System, Weights
+from qdts.loadtest.peers.plot import save_plot
+from qdts.loadtest.peers.requests import Pair, RequestConfig, make_requests, open_builder
+from qdts.loadtest.peers.systems import QUICK, SYSTEMS, split_absent
+from qdts.loadtest.peers.turns import Row, take_turns
+from qdts.loadtest.peers.worker import build, open_workers
+from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
+from qdts.models.shipped import find_model
+
+QUICK_ROWS = 4
+SHIPPED, BASE = "shipped", "base"
+BASE_SHAPE = "12+2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run of this script."""
+
+    weights: Weights
+    systems: tuple[System, ...]
+    num_threads: int = 2
+    repeats: int = 2
+
+
+def measure(plan: Plan, pairs: Sequence[Pair], work: Path) -> dict[str, Any]:
+    """Build, take turns, tell."""
+    systems, absent = split_absent(plan.systems)
+    build(systems, work, plan.weights, plan.num_threads)
+    with open_workers(systems, work, plan.num_threads) as workers:
+        running = workers.running
+        present = [system for system in systems if system.name in running]
+        rows = take_turns(present, running, tqdm(pairs, desc="documents", disable=None), plan.repeats)
+        peaks = {name: worker.finish() for name, worker in running.items()}
+    return report(rows, peaks) | {"absent": absent | workers.lost, "documents": len(pairs), **_lengths(pairs)}
+
+
+def report(rows: dict[str, Row], peaks: dict[str, float]) -> dict[str, Any]:
+    """What was found."""
+    return {
+        **figures.headline(rows),
+        "same_tokens": figures.same_tokens(rows),
+        "systems": {name: figures.describe(row, rows, peaks[name]) for name, row in rows.items()},
+        "ratios": figures.ratio_table(rows),
+        "packages": figures.package_versions(),
+    }
+
+
+def _lengths(pairs: Sequence[Pair]) -> dict[str, int]:
+    requests = [pair[Scenario.JOINT] for pair in pairs]
+    return {
+        "document_tokens": int(np.median([len(request.encoder_ids) for request in requests])),
+        "prefix_tokens": int(np.median([len(request.prefix) for request in requests])),
+        "output_tokens": requests[0].num_tokens,
+    }
+
+
+def choose_systems(args: argparse.Namespace) -> tuple[System, ...]:
+    """As asked for: named ones, those of a quick run, or all; random weights have no product."""
+    names = args.only or (QUICK if args.quick else [system.name for system in SYSTEMS])
+    chosen = tuple(system for system in SYSTEMS if system.name in names)
+    return tuple(system for system in chosen if args.shape == SHIPPED or system.role is not Role.PRODUCT)
+
+
+@contextmanager
+def work_directory(kept: Path | None) -> Iterator[Path]:
+    """Where graphs and weights lie: a directory that stays, or one that goes."""
+    if kept is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+    else:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report; fails where an fp32 system writes other tokens than the oracle."""
+    parser = make_parser(__doc__ or "")
+    parser.add_argument("--model", default="", help="a model directory or the name of a shipped one")
+    parser.add_argument("--shape", choices=(SHIPPED, BASE), default=SHIPPED, help="base: random weights, 12+2 of 768")
+    parser.add_argument("--data", type=Path, help="directory of the public evaluation sets")
+    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--tokens", type=int, default=40, help="written by every system")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=2, help="of each request in its turn; the fastest counts")
+    parser.add_argument("--work", type=Path, help="keep converted weights here; for one shape of one model")
+    parser.add_argument("--only", nargs="+", choices=[system.name for system in SYSTEMS])
+    args = parser.parse_args(argv)
+    model = find_model(args.model)
+    if model is None:
+        parser.error("no model ships and none is named")
+    systems = choose_systems(args)
+    plan = Plan(
+        weights=Weights(model=model, shape="" if args.shape == SHIPPED else BASE_SHAPE),
+        systems=systems,
+        num_threads=args.threads,
+        repeats=args.repeats,
+    )
+    rows = choose_rows(args.data, QUICK_ROWS if args.quick else args.rows)
+    pairs = list(make_requests(open_builder(model), rows, RequestConfig(num_tokens=args.tokens)))
+    with work_directory(args.work) as work:
+        found = measure(plan, pairs, work)
+    found |= {"shape": args.shape, "model": model.name, "threads": args.threads}
+    left_out = [system.name for system in SYSTEMS if system not in systems]
+    name = "peers" if args.shape == SHIPPED else "peers_base"
+    finish(name, args, found | {"left_out": left_out})
+    if not args.quick:
+        title = f"{model.name if args.shape == SHIPPED else '0.1B, random weights'}: {len(pairs)} documents"
+        save_plot(found["systems"], RESULTS_DIR / f"{name}.png", title)
+    return 0 if found["same_tokens"] else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,13 @@
+"""The same requests through this project's runtimes and through other engines, on the same weights.
+
+base.py        what is asked, what answers, and how a system is described
+systems.py     which systems there are, and which are absent here
+requests.py    rows to requests as long as the encoder reads
+nets.py        the weights, for all of them: the model's own, random ones of full size, the decoder-only shape
+graphs.py      plain ONNX graphs in the layout that optimum exports, fp32 and dynamic int8
+ours.py        this project's runtimes, with drafts and without; the product under its copy constraint
+hugging_face.py, ctranslate.py, open_vino.py, plain_onnx.py    the peers
+worker.py      a process for each system
+turns.py       document by document, each system in turn
+figures.py     medians of ratios, and what is reported; plot.py draws it
+"""

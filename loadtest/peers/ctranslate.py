@@ -1,0 +1,91 @@
+"""CTranslate2: converted from the Hugging Face directory, called with tokens as its users do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qdts.loadtest.peers.base import Request, Written
+
+_TYPES = {"fp32": "float32", "int8": "int8"}
+
+
+class EncoderDecoder:
+    """A Translator. It takes text tokens only, so what the encoder says cannot be kept."""
+
+    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
+        import ctranslate2
+
+        source = directory / f"ctranslate2_{variant}"
+        self._translator: Any = ctranslate2.Translator(
+            str(source), device="cpu", compute_type=_TYPES[variant], intra_threads=num_threads, inter_threads=1
+        )
+        self._words, self._ids = _vocabulary(source / "shared_vocabulary.json")
+
+    @classmethod
+    def build(cls, directory: Path, variant: str) -> None:
+        """Convert."""
+        _convert(directory, directory / f"ctranslate2_{variant}", variant)
+
+    def read(self, request: Request) -> None:
+        """Nothing: a translator gives no states away and takes none."""
+
+    def write(self, known: None, request: Request) -> Written:
+        """All of it. The decoder's start token, the prefix's first, is its own."""
+        prefix = [self._words[index] for index in request.prefix[1:]]
+        [result] = self._translator.translate_batch(
+            [[self._words[index] for index in request.encoder_ids]],
+            [prefix],
+            beam_size=1,
+            max_decoding_length=len(prefix) + request.num_tokens,
+            end_token=[],
+        )
+        return _written(result.hypotheses[0][len(prefix) :], self._ids)
+
+
+class DecoderOnly:
+    """A Generator."""
+
+    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
+        import ctranslate2
+
+        source = directory / f"ctranslate2_{variant}"
+        self._generator: Any = ctranslate2.Generator(
+            str(source), device="cpu", compute_type=_TYPES[variant], intra_threads=num_threads, inter_threads=1
+        )
+        self._words, self._ids = _vocabulary(source / "vocabulary.json")
+
+    @classmethod
+    def build(cls, directory: Path, variant: str) -> None:
+        """Convert, by way of GPT-2's names."""
+        from qdts.loadtest.peers.nets import write_gpt2
+
+        _convert(write_gpt2(directory), directory / f"ctranslate2_{variant}", variant)
+
+    def read(self, request: Request) -> None:
+        """Nothing: the query stands before the document."""
+
+    def write(self, known: None, request: Request) -> Written:
+        """All of it."""
+        [result] = self._generator.generate_batch(
+            [[self._words[index] for index in request.encoder_ids]],
+            max_length=request.num_tokens,
+            include_prompt_in_result=False,
+            end_token=[],
+        )
+        return _written(result.sequences[0], self._ids)
+
+
+def _convert(source: Path, target: Path, variant: str) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    if not target.is_dir():
+        TransformersConverter(str(source)).convert(str(target), quantization=_TYPES[variant])
+
+
+def _vocabulary(path: Path) -> tuple[list[str], dict[str, int]]:
+    words: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return words, {word: index for index, word in enumerate(words)}
+
+
+def _written(words: list[str], ids: dict[str, int]) -> Written:
+    return Written(tokens=[ids[word] for word in words], num_steps=len(words))

@@ -1,0 +1,142 @@
+"""The weights that every system runs, written once in the formats their loaders read.
+
+encoder_decoder/   a Hugging Face T5 without interaction features, in float32; the model's own int8 graphs if it has any
+decoder_only/      the seed's shape with random weights; gpt2/ holds the same for Hugging Face loaders
+product/           the model as it is released
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from qdts.loadtest.ablation.nets import count_parameters
+from qdts.loadtest.ablation.shapes import FULL_SIZE
+from qdts.loadtest.peers.base import PRODUCT_DIR, Family, Weights
+from qdts.models import checkpoint
+from qdts.models.nets.config import T5Config
+from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig, to_gpt2
+from qdts.models.nets.t5 import T5
+
+NET, _NET_CONFIG, GPT2 = "net.safetensors", "net.json", "gpt2"
+_TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "pad_token": "<pad>",
+    "eos_token": "</s>",
+    "bos_token": "</s>",
+    "unk_token": "<unk>",
+}
+
+
+def write(family: Family, work: Path, weights: Weights) -> None:
+    """The weights of a family under `work`; what is there is kept."""
+    directory = work / family.value
+    if directory.is_dir():
+        return
+    # Under another name until it is whole: what was cut short is not taken for it later.
+    started = directory.with_suffix(".part")
+    shutil.rmtree(started, ignore_errors=True)
+    started.mkdir(parents=True)
+    if family is Family.ENCODER_DECODER:
+        _write_encoder_decoder(started, weights)
+        shutil.copytree(weights.model, work / PRODUCT_DIR, dirs_exist_ok=True)
+    else:
+        _write_decoder_only(started, weights)
+    started.rename(directory)
+
+
+def read_seed(directory: Path) -> DecoderOnly:
+    """The decoder-only net."""
+    fields = json.loads((directory / _NET_CONFIG).read_text(encoding="utf-8"))
+    net = DecoderOnly(DecoderOnlyConfig(**fields))
+    net.load_state_dict(load_file(directory / NET))
+    return net.eval()
+
+
+def write_gpt2(directory: Path) -> Path:
+    """The decoder-only net as transformers' GPT2LMHeadModel; where it lies."""
+    target = directory / GPT2
+    if target.is_dir():
+        return target
+    net = read_seed(directory)
+    target.mkdir()
+    tensors = to_gpt2(net.state_dict(), net.config.num_layers)
+    del tensors["lm_head.weight"]  # tied
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, target / "model.safetensors", {"format": "pt"})
+    _write_json(target / "config.json", _gpt2_config(net.config))
+    _write_tokenizer(directory, target)
+    return target
+
+
+def num_parameters(work: Path, family: Family) -> int:
+    """Of the family's net."""
+    directory = work / family.value
+    net = checkpoint.load(directory) if family is Family.ENCODER_DECODER else read_seed(directory)
+    return count_parameters(net)
+
+
+def _write_encoder_decoder(directory: Path, weights: Weights) -> None:
+    if not weights.shape:
+        net = without_features(checkpoint.load(weights.model))
+        _copy_own_graphs(weights.model, directory)
+    else:
+        torch.manual_seed(weights.random_seed)
+        config = FULL_SIZE[weights.shape]
+        assert isinstance(config, T5Config)
+        net = T5(config)
+    checkpoint.save(net, directory)
+    _write_tokenizer(weights.model, directory)
+
+
+def without_features(net: T5) -> T5:
+    """The same network without its interaction features, which other engines do not know."""
+    plain = T5(replace(net.config, num_features=0))
+    plain.load_state_dict({n: tensor for n, tensor in net.state_dict().items() if not n.startswith("interaction.")})
+    return plain.eval()
+
+
+def _copy_own_graphs(model: Path, directory: Path) -> None:
+    """int8 as released: calibrated. Run without features, which their start graph takes or leaves."""
+    if (model / "onnx" / "int8").is_dir():
+        shutil.copytree(model / "onnx" / "int8", directory / "onnx" / "int8")
+
+
+def _write_decoder_only(directory: Path, weights: Weights) -> None:
+    vocab_size = checkpoint.load_config(weights.model).vocab_size
+    config = DecoderOnlyConfig(vocab_size=vocab_size, **weights.seed_shape)
+    torch.manual_seed(weights.random_seed)
+    save_file(DecoderOnly(config).state_dict(), directory / NET)
+    _write_json(directory / _NET_CONFIG, asdict(config))
+    shutil.copyfile(weights.model / "tokenizer.json", directory / "tokenizer.json")
+
+
+def _gpt2_config(config: DecoderOnlyConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.max_positions,
+        "n_embd": config.d_model,
+        "n_inner": config.d_ff,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "layer_norm_epsilon": config.layer_norm_epsilon,
+        "activation_function": "gelu_new",
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+    }
+
+
+def _write_tokenizer(source: Path, target: Path) -> None:
+    shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
+    _write_json(target / "tokenizer_config.json", _TOKENIZER_CONFIG)
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

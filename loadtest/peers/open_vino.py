@@ -1,0 +1,165 @@
+"""OpenVINO on the plain graphs: int8 weights by nncf, the decoder's own keys and values kept as the model's state.
+
+The plug-in chooses bf16 where the CPU has it; the variants with f32 forbid that: which is faster differs by shape.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qdts.loadtest.peers.base import Request, Written
+from qdts.loadtest.peers.plain_onnx import FP32, ensure_graphs
+
+Array = npt.NDArray[Any]
+_OWN = ".decoder."
+_F32 = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+_HINTS: Mapping[str, Mapping[str, str]] = {"fp32": _F32, "int8": {}, "int8_f32": _F32}
+
+
+class Known(NamedTuple):
+    """The encoder's output (1, S, C), and its mask (1, S)."""
+
+    hidden: Array
+    mask: Array
+
+
+class EncoderDecoder:
+    """Encoder, prefix, step. The document's keys and values are inputs of the step, its own ones its state."""
+
+    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
+        source = _target(directory, variant)
+        names = ("encoder_model", "decoder_model", "decoder_with_past_model")
+        self._encoder, self._decoder, self._step = (
+            _Model(source / f"{name}.xml", variant, num_threads) for name in names
+        )
+
+    @classmethod
+    def build(cls, directory: Path, variant: str) -> None:
+        """Convert and compress."""
+        _build(directory, variant)
+
+    def read(self, request: Request) -> Known:
+        """The encoder alone."""
+        mask = np.ones((1, len(request.encoder_ids)), np.int64)
+        self._encoder.run(input_ids=request.encoder_ids[None], attention_mask=mask)
+        return Known(self._encoder.output("last_hidden_state").copy(), mask)
+
+    def write(self, known: Known, request: Request) -> Written:
+        """The prefix, then token by token."""
+        self._decoder.run(
+            input_ids=request.prefix[None], encoder_hidden_states=known.hidden, encoder_attention_mask=known.mask
+        )
+        tokens = [int(self._decoder.output("logits")[0, -1].argmax())]
+        document = {name: self._decoder.output(_present(name)) for name in self._step.inputs if ".encoder." in name}
+        self._step.start(self._decoder)
+        given = {"encoder_attention_mask": known.mask, **document}
+        while len(tokens) < request.num_tokens:
+            # What was given once stays set.
+            self._step.run(input_ids=np.array([tokens[-1:]], np.int64), **given)
+            tokens.append(int(self._step.output("logits")[0, -1].argmax()))
+            given = {}
+        return Written(tokens=tokens, num_steps=len(tokens))
+
+
+class DecoderOnly:
+    """One model: the whole prompt first, then token by token."""
+
+    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
+        self._model = _Model(_target(directory, variant) / "model.xml", variant, num_threads)
+
+    @classmethod
+    def build(cls, directory: Path, variant: str) -> None:
+        """Convert and compress."""
+        _build(directory, variant)
+
+    def read(self, request: Request) -> None:
+        """Nothing: the query stands before the document."""
+
+    def write(self, known: None, request: Request) -> Written:
+        """All of it."""
+        self._model.start()
+        given, tokens = request.encoder_ids[None], list[int]()
+        while len(tokens) < request.num_tokens:
+            self._model.run(input_ids=given)
+            tokens.append(int(self._model.output("logits")[0].argmax()))
+            given = np.array([tokens[-1:]], np.int64)
+        return Written(tokens=tokens, num_steps=len(tokens))
+
+
+class _Model:
+    """A compiled model with its one request."""
+
+    def __init__(self, path: Path, variant: str, num_threads: int) -> None:
+        import openvino
+
+        config = {"INFERENCE_NUM_THREADS": str(num_threads), **_HINTS[variant]}
+        compiled: Any = openvino.Core().compile_model(path, "CPU", config)
+        self._tensor = openvino.Tensor
+        self._request: Any = compiled.create_infer_request()
+        self.inputs = [node.get_any_name() for node in compiled.inputs]
+
+    def run(self, **inputs: Array) -> None:
+        """Set these inputs, keep the others, compute."""
+        for name, array in inputs.items():
+            self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+        self._request.infer()
+
+    def output(self, name: str) -> Array:
+        """A view, good until the next run."""
+        return self._request.get_tensor(name).data
+
+    def start(self, before: "_Model | None" = None) -> None:
+        """Forget the state, or take it over from the outputs of the model that read the prefix."""
+        self._request.reset_state()
+        if before is not None:
+            for variable in self._request.query_state():
+                # A state is called like its input and its output, one after the other.
+                name = variable.name[variable.name.index("present") :]
+                variable.state = self._tensor(before.output(name))
+
+
+def _present(name: str) -> str:
+    return name.replace("past", "present", 1)
+
+
+def _target(directory: Path, variant: str) -> Path:
+    return directory / f"openvino_{variant.partition('_')[0]}"
+
+
+def _build(directory: Path, variant: str) -> None:
+    import openvino
+
+    target = _target(directory, variant)
+    if target.is_dir():
+        return
+    ensure_graphs(directory, "fp32")
+    target.mkdir()
+    for path in sorted((directory / FP32).glob("*.onnx")):
+        model = openvino.Core().read_model(path)
+        _keep_state(model)
+        if variant != "fp32":
+            import nncf
+
+            logging.getLogger("nncf").setLevel(logging.ERROR)
+            model = nncf.compress_weights(model)
+        openvino.save_model(model, target / f"{path.stem}.xml", compress_to_fp16=False)
+
+
+def _keep_state(model: Any) -> None:
+    """The decoder's own keys and values become state: for one sequence, empty at first."""
+    from openvino._offline_transformations import apply_make_stateful_transformation
+
+    names = {node.get_any_name(): node for node in model.inputs}
+    own = [name for name in names if _OWN in name]
+    if not own:
+        return
+    for node in names.values():
+        shape = node.get_partial_shape()
+        shape[0] = 1
+        node.get_node().set_partial_shape(shape)
+    model.validate_nodes_and_infer_types()
+    apply_make_stateful_transformation(model, {name: _present(name) for name in own})

@@ -1,0 +1,202 @@
+"""A process for each system, so that neither threads nor memory of one are those of another.
+
+Only one works at a time: the others are stopped, because thread pools go on spinning for a while after their work.
+"""
+
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol, Self
+
+from qdts.loadtest.peers.base import Engine, Request, Scenario, System, Weights, Written
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+# Processes begin afresh: a forked one would share memory and half a thread pool with its parent.
+_context = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request, `repeats` times in a row; of a known document only the writing is timed."""
+
+    request: Request
+    scenario: Scenario
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was written, and the milliseconds of the fastest repeat."""
+
+    written: Written
+    ms: float
+
+
+class Asked(Protocol):
+    """What answers jobs, at once or in a process of its own."""
+
+    def ask(self, job: Job) -> Answer:
+        """The answer."""
+        ...
+
+
+def answer(engine: Engine, job: Job) -> Answer:
+    """Do the job. The first repeat finds cold caches, so the fastest is told."""
+    found: list[Answer] = []
+    for _ in range(job.repeats):
+        started = time.perf_counter()
+        known = engine.read(job.request)
+        if job.scenario is Scenario.INDEXED:
+            started = time.perf_counter()
+        written = engine.write(known, job.request)
+        found.append(Answer(written=written, ms=1000 * (time.perf_counter() - started)))
+    return min(found, key=lambda one: one.ms)
+
+
+def peak_memory_mb() -> float:
+    """The most resident memory of this process so far, what it was started from left aside."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _serve(connection: Connection, system: System, work: Path, num_threads: int) -> None:
+    engine = system.open(work, num_threads)
+    connection.send(peak_memory_mb())
+    while (job := connection.recv()) is not None:
+        connection.send(answer(engine, job))
+    connection.send(peak_memory_mb())
+
+
+class WorkerLost(RuntimeError):
+    """A system's process ended before it was told to; its own words are on standard error."""
+
+
+class Worker:
+    """A system's process. It is stopped whenever it has nothing to do."""
+
+    def __init__(self, system: System, work: Path, num_threads: int) -> None:
+        self._name = system.name
+        self._connection, theirs = _context.Pipe()
+        with thread_limit(num_threads):
+            self._process = _context.Process(target=_serve, args=(theirs, system, work, num_threads), daemon=True)
+            self._process.start()
+        theirs.close()
+
+    def wait(self) -> Self:
+        """Until the system is loaded."""
+        self._receive()
+        self._signal(signal.SIGSTOP)
+        return self
+
+    def ask(self, job: Job) -> Answer:
+        """The answer; nothing else of this benchmark works meanwhile."""
+        self._signal(signal.SIGCONT)
+        self._connection.send(job)
+        found = self._receive()
+        self._signal(signal.SIGSTOP)
+        assert isinstance(found, Answer)
+        return found
+
+    def finish(self) -> float:
+        """End the process; its peak memory in megabytes."""
+        self._signal(signal.SIGCONT)
+        self._connection.send(None)
+        peak = self._receive()
+        self._process.join()
+        assert isinstance(peak, float)
+        return peak
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+
+    def _receive(self) -> object:
+        try:
+            return self._connection.recv()
+        except EOFError:
+            self._process.join()
+            raise WorkerLost(f"{self._name} ended with exit code {self._process.exitcode}") from None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.pid is None or not self._process.is_alive():
+            return
+        os.kill(self._process.pid, number)
+        if number == signal.SIGSTOP:
+            # Until it has stopped, or ended; whoever joins it must still find it.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
+@contextmanager
+def thread_limit(num_threads: int) -> Iterator[None]:
+    """For processes started meanwhile: libraries that read their threads from the environment use as many as that."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)), TOKENIZERS_PARALLELISM="false")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Systems' processes by name, and why others could not be loaded."""
+
+    running: dict[str, Worker]
+    lost: dict[str, str]
+
+
+@contextmanager
+def open_workers(systems: list[System], work: Path, num_threads: int) -> Iterator[Workers]:
+    """One after the other: what is measured while loading must not be disturbed, either."""
+    workers = Workers({}, {})
+    try:
+        for system in systems:
+            worker = workers.running[system.name] = Worker(system, work, num_threads)
+            try:
+                worker.wait()
+            except WorkerLost as error:
+                workers.lost[system.name] = f"not loaded: {error}"
+                del workers.running[system.name]
+        yield workers
+    finally:
+        for worker in workers.running.values():
+            worker.kill()
+
+
+def build(systems: list[System], work: Path, weights: Weights, num_threads: int) -> None:
+    """Make what the systems need under `work`, each family in a process of its own; what is there is kept."""
+    with thread_limit(num_threads):
+        processes = {
+            family: _context.Process(target=_build, args=([s for s in systems if s.family is family], work, weights))
+            for family in {system.family for system in systems}
+        }
+        for process in processes.values():
+            process.start()
+    for family, process in processes.items():
+        process.join()
+        if process.exitcode:
+            raise WorkerLost(f"building {family.value} ended with exit code {process.exitcode}")
+
+
+def _build(systems: list[System], work: Path, weights: Weights) -> None:
+    from qdts.loadtest.peers import nets
+
+    family = systems[0].family
+    nets.write(family, work, weights)
+    for system in systems:
+        system.load().build(work / family.value, system.variant)

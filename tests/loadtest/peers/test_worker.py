@@ -1,0 +1,103 @@
+"""Processes: what is timed, who works, and what becomes of one that fails."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdts.loadtest.peers.base import Request, Role, Scenario, System, Written
+from qdts.loadtest.peers.worker import Job, answer, open_workers, peak_memory_mb, thread_limit
+
+FAKE = '''
+import os
+from qdts.loadtest.peers.base import Written
+
+class Fake:
+    """Writes its variant, and the threads it may use."""
+
+    def __init__(self, directory, variant, num_threads):
+        if variant == "broken":
+            raise SystemExit(3)
+        self.number = int(variant)
+
+    def read(self, request):
+        return self.number
+
+    def write(self, known, request):
+        return Written(tokens=[known, int(os.environ["OMP_NUM_THREADS"])], num_steps=1)
+'''
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An engine that processes can import."""
+    (tmp_path / "fake_engine.py").write_text(FAKE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "fake_engine:Fake"
+
+
+def make_system(name: str, engine: str, variant: str) -> System:
+    return System(name=name, engine=engine, variant=variant, role=Role.PEER, keeps_states=True)
+
+
+class Slow:
+    """Reads for 20 ms, writes slower the first time."""
+
+    def __init__(self) -> None:
+        self.num_written = 0
+
+    def read(self, request: Request) -> str:
+        time.sleep(0.02)
+        return "known"
+
+    def write(self, known: Any, request: Request) -> Written:
+        assert known == "known"
+        self.num_written += 1
+        time.sleep(0.06 if self.num_written == 1 else 0.0)
+        return Written(tokens=[self.num_written], num_steps=1)
+
+
+@pytest.mark.parametrize(("scenario", "least", "most"), [(Scenario.JOINT, 20, 60), (Scenario.INDEXED, 0, 20)])
+def test_reading_counts_only_where_the_document_is_new(
+    asked: Sequence[Request], scenario: Scenario, least: float, most: float
+) -> None:
+    found = answer(Slow(), Job(request=asked[0], scenario=scenario, repeats=3))
+    assert least <= found.ms < most
+    assert found.written.tokens != [1]  # the first repeat was the slowest
+
+
+def states_of_children() -> set[str]:
+    """The kernel's letter for each child of this process."""
+    stats = [Path(f"/proc/{child.pid}/stat").read_text() for child in multiprocessing.active_children()]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
+
+def test_processes_answer_and_rest_stopped(fake: str, asked: Sequence[Request], tmp_path: Path) -> None:
+    systems = [make_system("one", fake, "1"), make_system("two", fake, "2"), make_system("bad", fake, "broken")]
+    job = Job(request=asked[0], scenario=Scenario.JOINT)
+    with open_workers(systems, tmp_path, 2) as workers:
+        assert workers.lost == {"bad": "not loaded: bad ended with exit code 3"}
+        answers = [workers.running[name].ask(job).written.tokens for name in ("one", "two", "one")]
+        assert answers == [[1, 2], [2, 2], [1, 2]]
+        assert states_of_children() == {"T"}
+        assert 5 < workers.running["one"].finish() < 5000
+    assert multiprocessing.active_children() == []
+
+
+def test_threads_are_limited_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with thread_limit(2):
+        assert (os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]) == ("2", "2")
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_peak_memory_never_falls() -> None:
+    before = peak_memory_mb()
+    block = bytearray(os.urandom(1)) * (64 << 20)
+    assert peak_memory_mb() >= max(before, len(block) / (1 << 20))
