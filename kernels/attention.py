@@ -48,10 +48,10 @@ def plan(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, bias: Tensor
     if longest < 0:
         raise ValueError(f"longest must be at least 0, is {longest}")
     out = torch.empty_like(query)
-    block = 64 if query.element_size() == 2 else 32
+    queries = 64 if query.element_size() == 2 else 32
     launch = Launch(
         kernel=attention_kernel,
-        grid=(ceil_div(longest, block), num_heads, len(starts) - 1),
+        grid=(ceil_div(longest, queries), num_heads, len(starts) - 1),
         arguments={
             "query_ptr": query,
             "key_ptr": key,
@@ -62,7 +62,9 @@ def plan(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, bias: Tensor
             "num_heads": num_heads,
             "limit": limit,
         },
-        constants={"QUERIES": block, "KEYS": block, "WIDTH": head_dim},
+        # 64 keys would take all registers that a thread can have, and with them half of the programs at a time.
+        constants={"QUERIES": queries, "KEYS": 32, "WIDTH": head_dim},
+        num_stages=3,
     )
     return Plan((launch,), out)
 

@@ -58,6 +58,7 @@ def plan(hidden: Tensor, weight: Tensor, scale: float = 1.0) -> Plan[Tensor]:
             "scale": scale,
         },
         constants={"ROWS": rows, "WORDS": words, "CHUNK": 64 if hidden.element_size() == 2 else 32},
+        num_warps=8 if rows == MAX_ROWS else 4,
         num_stages=3,
     )
     pick = Launch(

@@ -151,4 +151,4 @@ def _dequantize(x: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def _ints(x: Tensor) -> list[int]:
-    return [int(number) for number in x]
+    return [int(number) for number in x.cpu()]
