@@ -5,6 +5,7 @@ config.py        RuntimeConfig
 eager.py         torch, the oracle
 decoder_only.py  the decoder-only baseline, for comparison
 onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
+tensorrt         plan files on a GPU
 batching.py      padding and the greedy choice, shared
 environment.py   is the installed ONNX Runtime intact?
 cpu.py           does this CPU sum 8-bit products exactly?; quantization.py: what int8 graphs need of it
@@ -21,6 +22,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 _CLASSES = {
     "eager": ("qdts.models.runtimes.eager", "EagerRuntime"),
     "onnx": ("qdts.models.runtimes.onnx_runtime", "OnnxRuntime"),
+    "tensorrt": ("qdts.models.runtimes.tensorrt.runtime", "TensorRtRuntime"),
 }
 
 
