@@ -28,8 +28,9 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to build: a serialised graph, for a compute capability, with a range for each free dimension's name."""
+    """What to build: a serialised graph, made from `source`, for a compute capability; `profile` by input."""
 
+    source: Path
     graph: bytes
     compute_capability: str
     profile: Mapping[str, Range]

@@ -5,6 +5,7 @@ runtimes/tensorrt/engines.py asks before it opens one, and the vocabulary's tabl
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ import onnx
 
 from qdts.errors import Unsupported, WeightsMissing
 from qdts.models import manifest
-from qdts.models.export.builder import Job, PlanBuilder
+from qdts.models.export.builder import Built, Job, PlanBuilder
 from qdts.models.export.config import CURRENT, EnginesConfig, EngineShapes
 from qdts.models.export.half import halve
 from qdts.models.runtimes.embedding import EMBEDDING
@@ -64,29 +65,39 @@ def _resolve(capability: str, here: str | None) -> str:
 
 
 def _build_set(config: EnginesConfig, library: Library, builder: PlanBuilder, capability: str, precision: str) -> Path:
+    """A whole set or none: what a build that failed has left would be refused file by file."""
     target = config.model / ENGINES / directory_name(library.name, capability, precision)
     graphs = _find_graphs(config.model, precision)
-    target.mkdir(parents=True, exist_ok=True)
-    for name in GRAPHS:
-        job = _job(config, graphs / f"{name}.onnx", capability, precision)
-        built = builder.build(job)
-        (target / f"{name}.plan").write_bytes(built.data)
-        PlanInfo(
-            sha256=digest(built.data),
-            bytes=len(built.data),
-            library=library.name,
-            version=library.version,
-            compute_capability=capability,
-            runs_on=(capability, *config.try_on),
-            precision=precision,
-            source=_source(config.model, graphs / f"{name}.onnx"),
-            inputs=built.inputs,
-            outputs=built.outputs,
-            profiles=(job.profile,),
-        ).save(target / f"{name}.json")
-    shutil.copyfile(graphs / EMBEDDING, target / EMBEDDING)
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        made.mkdir()
+        for name in GRAPHS:
+            job = _job(config, graphs / f"{name}.onnx", capability, precision)
+            built = builder.build(job)
+            (made / f"{name}.plan").write_bytes(built.data)
+            _describe(config, library, job, built, precision).save(made / f"{name}.json")
+        shutil.copyfile(graphs / EMBEDDING, made / EMBEDDING)
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
     _list_in_manifest(config.model)
     return target
+
+
+def _describe(config: EnginesConfig, library: Library, job: Job, built: Built, precision: str) -> PlanInfo:
+    return PlanInfo(
+        sha256=digest(built.data),
+        bytes=len(built.data),
+        library=library.name,
+        version=library.version,
+        compute_capability=job.compute_capability,
+        runs_on=(job.compute_capability, *config.try_on),
+        precision=precision,
+        source=Source(path=job.source.relative_to(config.model).as_posix(), sha256=digest(job.source.read_bytes())),
+        inputs=built.inputs,
+        outputs=built.outputs,
+        profiles=(job.profile,),
+    )
 
 
 def _find_graphs(model: Path, precision: str) -> Path:
@@ -99,14 +110,11 @@ def _find_graphs(model: Path, precision: str) -> Path:
     return graphs
 
 
-def _source(model: Path, path: Path) -> Source:
-    return Source(path=path.relative_to(model).as_posix(), sha256=digest(path.read_bytes()))
-
-
 def _job(config: EnginesConfig, path: Path, capability: str, precision: str) -> Job:
     half = _SOURCES[precision][1]
     model = path.read_bytes() if half is None else halve(path, "bf16" if half == "bf16" else "fp16")
     return Job(
+        source=path,
         graph=model,
         compute_capability=capability,
         profile=dict(_profile(_onnx.load_from_string(model), config.shapes)),

@@ -47,6 +47,7 @@ class _Halver:
         self._kind, self._dtype = _KINDS[kind]
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._made = {output: node for node in graph.node for output in node.output}
+        self._results = {tensor.name for tensor in graph.output}
         self._twins: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         self._nodes: list[Any] = []
@@ -130,6 +131,8 @@ class _Halver:
 
     def _times_one(self, node: Any) -> str | None:
         """What a multiplication by 1 multiplies: the exporter writes attention's scale, which T5 lacks, as two."""
+        if node.output[0] in self._results:
+            return None
         for kept, factor in (node.input, reversed(node.input)):
             maker = self._made.get(factor)
             if maker is not None and maker.op_type == "Constant":
