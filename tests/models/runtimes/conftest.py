@@ -6,6 +6,7 @@ execution, which hands the memory it is pointed to ONNX Runtime, are replaced. A
 
 import ctypes
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -25,7 +26,7 @@ from qdts.models.runtimes import load_runtime
 from qdts.models.runtimes.base import Floats, Ids, Runtime
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.tensorrt.engines import Target
-from qdts.models.runtimes.tensorrt.library import load_library
+from qdts.models.runtimes.tensorrt.library import Library, load_library
 from qdts.models.runtimes.tensorrt.runtime import Engines, TensorRtRuntime
 
 KINDS: dict[str, tuple[str, Literal["fp32", "int8", "fp16"]]] = {
@@ -200,19 +201,32 @@ STAND_IN = SimpleNamespace(
 )
 
 
-@pytest.fixture(scope="session")
-def stand_in() -> Any:
-    """What `import tensorrt_rtx` gives in these tests."""
-    return STAND_IN
+@pytest.fixture
+def library() -> Library:
+    return Library(name="tensorrt_rtx", version="1.7.1", module=STAND_IN)
 
 
 @pytest.fixture
-def with_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", cast(Any, STAND_IN))
+def target() -> Target:
+    return make_target("fp32")
 
 
-def target(precision: str) -> Target:
+@pytest.fixture
+def engines_dir(model_dir: Path, load: Callable[[str], Runtime], tmp_path: Path) -> Path:
+    """A model directory of one's own, with fp32 graphs and engines built from them."""
+    load("tensorrt-fp32")
+    for part in ("onnx/fp32", f"engines/tensorrt_rtx-{CAPABILITY}-fp32"):
+        shutil.copytree(model_dir / part, tmp_path / part)
+    return tmp_path
+
+
+@pytest.fixture
+def num_opened() -> Callable[[], int]:
+    """How many plans the library was given."""
+    return lambda: Opener.opened
+
+
+def make_target(precision: str) -> Target:
     return Target(library="tensorrt_rtx", version="1.7.1", compute_capability=CAPABILITY, precision=precision)
 
 
@@ -227,7 +241,7 @@ def load_tensorrt(model: Path, precision: str) -> TensorRtRuntime:
             )
             build_engines(config)
         device = torch.device("cpu")
-        engines = Engines.load(model, load_library(("tensorrt_rtx",)), target(precision), device)
+        engines = Engines.load(model, load_library(("tensorrt_rtx",)), make_target(precision), device)
         # So few tokens at once that documents are encoded in several groups
         return TensorRtRuntime(engines, device, max_tokens=512)
 
