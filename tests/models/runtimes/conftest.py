@@ -157,7 +157,7 @@ class Context:
     def _at(self, name: str, node: Any, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         dtype = np.dtype(DTYPES[node.type])
         memory = (ctypes.c_char * (dtype.itemsize * math.prod(shape))).from_address(self._addresses[name])
-        return np.frombuffer(memory, dtype).reshape(shape)
+        return np.frombuffer(cast(Any, memory), dtype).reshape(shape)
 
 
 class Engine:
@@ -263,7 +263,8 @@ def load(model_dir: Path) -> Callable[[str], Runtime]:
     return of
 
 
-@pytest.fixture(params=list(KINDS))
+# What the types change is tested by agreement.
+@pytest.fixture(params=[kind for kind in KINDS if kind != "tensorrt-fp16"])
 def runtime(request: pytest.FixtureRequest, load: Callable[[str], Runtime]) -> Runtime:
     return load(request.param)
 

@@ -42,7 +42,9 @@ def test_any_steps_leave_what_numpy_leaves(data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             written = np.zeros(NUM_ROWS, np.int64)
             written[rows] = counts
-            kept = [np.array(sorted(data.draw(st.sets(st.integers(0, n - 1)))) if n else [], int) for n in written]
+            kept = [
+                np.array(sorted(data.draw(st.sets(st.integers(0, n - 1)))) if n else [], int) for n in written.tolist()
+            ]
             device.keep(kept)
             oracle.keep(kept)
             assert_same(device, oracle)
