@@ -11,13 +11,14 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 ARGS ?=
 BIN := $(VENV)/bin
 QDTS ?= $(BIN)/qdts
+PYTHON ?= $(BIN)/python
 GPU_RECIPE ?= models/training/recipes/base
 GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
 # Inside a string of the shell's
 THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse gpu-engines wheel clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -86,6 +87,9 @@ gpu-rehearse: ## the same commands on a CPU, three steps of each stage
 	  esac; \
 	  $(QDTS) train $$stage --config $(GPU_RECIPE)/$$stage.toml $$small || exit 1; \
 	done
+
+gpu-engines: ## TensorRT engines for this machine's GPU: same tokens as eager, requests/s within 55 ms
+	$(PYTHON) loadtest/bench_engines.py $(ARGS)
 
 train: setup ## one training stage; STAGE=fit CONFIG=run.toml
 	$(BIN)/qdts train $(STAGE) --config $(CONFIG)

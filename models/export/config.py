@@ -84,12 +84,12 @@ class EngineShapes:
     """The most that engines take: rows, document tokens, tokens of a step, tokens kept of a sequence and one more.
 
     Rows and a step's tokens are padded to powers of two, so these are such. `max_slots` is for the decoder's prefix,
-    the output and one step's drafts together.
+    the output and one step's drafts together; `max_step` for the prefix and the first drafts.
     """
 
     max_batch: int = 32
     max_document: int = 512
-    max_step: int = 64
+    max_step: int = 128
     max_slots: int = 320
 
     def __post_init__(self) -> None:
