@@ -107,7 +107,8 @@ class EnginesConfig:
 
     `capabilities` are compute capabilities of GPUs, such as "8.9", or "current", this machine's. `try_on` names further
     ones on which the engines may be loaded, if the library agrees. `library` "" takes what is installed. fp32, fp16 and
-    bf16 come from onnx/fp32, int8 and fp8 from what the stage `explicit` wrote, with fp16 where those are wide.
+    bf16 come from onnx/fp32, or from the checkpoint where there is none; int8 and fp8 from what the stage `explicit`
+    wrote, with fp16 where those are wide.
     """
 
     model: Path

@@ -13,10 +13,11 @@ from typing import Any, cast
 import onnx
 
 from qdts.errors import Unsupported, WeightsMissing
-from qdts.models import manifest
+from qdts.models import checkpoint, manifest
 from qdts.models.export.builder import Built, Job, PlanBuilder
 from qdts.models.export.config import CURRENT, EnginesConfig, EngineShapes
 from qdts.models.export.half import halve
+from qdts.models.export.to_onnx import export_graphs
 from qdts.models.runtimes.embedding import EMBEDDING
 from qdts.models.runtimes.tensorrt.engines import ENGINES
 from qdts.models.runtimes.tensorrt.library import LIBRARIES, Library, load_library
@@ -67,9 +68,9 @@ def _resolve(capability: str, here: str | None) -> str:
 def _build_set(config: EnginesConfig, library: Library, builder: PlanBuilder, capability: str, precision: str) -> Path:
     """A whole set or none: what a build that failed has left would be refused file by file."""
     target = config.model / ENGINES / directory_name(library.name, capability, precision)
-    graphs = _find_graphs(config.model, precision)
     target.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs = _find_graphs(config.model, precision, Path(scratch) / "onnx")
         made = Path(scratch) / target.name
         made.mkdir()
         for name in GRAPHS:
@@ -79,7 +80,7 @@ def _build_set(config: EnginesConfig, library: Library, builder: PlanBuilder, ca
             _describe(config, library, job, built, precision).save(made / f"{name}.json")
         shutil.copyfile(graphs / EMBEDDING, made / EMBEDDING)
         shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
+        shutil.copytree(made, target)
     _list_in_manifest(config.model)
     return target
 
@@ -93,19 +94,24 @@ def _describe(config: EnginesConfig, library: Library, job: Job, built: Built, p
         compute_capability=job.compute_capability,
         runs_on=(job.compute_capability, *config.try_on),
         precision=precision,
-        source=Source(path=job.source.relative_to(config.model).as_posix(), sha256=digest(job.source.read_bytes())),
+        source=Source(path=f"onnx/{job.source.parent.name}/{job.source.name}", sha256=digest(job.source.read_bytes())),
         inputs=built.inputs,
         outputs=built.outputs,
         profiles=(job.profile,),
     )
 
 
-def _find_graphs(model: Path, precision: str) -> Path:
-    """The directory of the ONNX graphs for a precision; WeightsMissing says which stage makes them."""
-    graphs = model / "onnx" / _SOURCES[precision][0]
+def _find_graphs(model: Path, precision: str, scratch: Path) -> Path:
+    """The directory of the ONNX graphs for a precision; fp32 ones that are not there are made in `scratch`."""
+    kind = _SOURCES[precision][0]
+    graphs = model / "onnx" / kind
+    if kind == "fp32" and not graphs.is_dir():
+        # Releases leave them out: they are as large as the weights.
+        export_graphs(checkpoint.load(model), scratch / kind)
+        return scratch / kind
     for file in (*(f"{name}.onnx" for name in GRAPHS), EMBEDDING):
         if not (graphs / file).is_file():
-            stage = "export" if graphs.name == "fp32" else "explicit"
+            stage = "export" if kind == "fp32" else "explicit"
             raise WeightsMissing(f"{graphs / file} is not there: run the stage {stage} first")
     return graphs
 

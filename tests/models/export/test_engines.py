@@ -148,6 +148,7 @@ def test_tensorrt_builds_for_the_gpu_it_runs_on(exported: Path, monkeypatch: pyt
 def test_graphs_that_are_missing_name_their_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
     monkeypatch.setattr("qdts.models.export.engines.current_capability", lambda: "9.0")
+    (tmp_path / "onnx/fp32").mkdir(parents=True)
     for precision, stage in (("fp16", "export"), ("int8", "explicit")):
         config = EnginesConfig(model=tmp_path, library="tensorrt", precisions=(precision,))
         with pytest.raises(WeightsMissing, match=f"run the stage {stage} first"):
