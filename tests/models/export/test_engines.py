@@ -1,6 +1,7 @@
 """Engines built with tensorrt_rtx, which needs no GPU, for an L20 (8.9); without it, what is refused beforehand."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from qdts.errors import Unsupported, WeightsMissing
 from qdts.models import manifest
-from qdts.models.export.builder import Job, PlanBuilder
+from qdts.models.export.builder import Built, Job, PlanBuilder
 from qdts.models.export.config import CalibrationConfig, EnginesConfig, EngineShapes, ExplicitConfig
 from qdts.models.export.engines import build_engines, current_capability
 from qdts.models.export.explicit import write_explicit
@@ -143,6 +144,76 @@ def test_tensorrt_builds_for_the_gpu_it_runs_on(exported: Path, monkeypatch: pyt
     assert current_capability() is None
     with pytest.raises(Unsupported, match='asks for this machine\'s GPU, and there is none: name one, such as "8.9"'):
         build_engines(EnginesConfig(model=exported, library="tensorrt"))
+
+
+def test_a_release_without_fp32_graphs_is_exported_anew(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    def build(self: PlanBuilder, job: Job) -> Built:
+        jobs.append(job)
+        return Built(data=b"plan", inputs=(), outputs=())
+
+    pretend(monkeypatch)
+    monkeypatch.setattr("qdts.models.export.engines.current_capability", lambda: "9.0")
+    monkeypatch.setattr(PlanBuilder, "build", build)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(exported / name, tmp_path / name)
+    [directory] = build_engines(EnginesConfig(model=tmp_path, library="tensorrt", precisions=("fp32",)))
+    assert [job.graph for job in jobs] == [(exported / f"onnx/fp32/{graph}.onnx").read_bytes() for graph in GRAPHS]
+    assert not any(job.uses_tf32 for job in jobs)
+    assert not (tmp_path / "onnx").exists()
+    assert directory.name == "tensorrt-9.0-fp32" and (directory / "embedding.safetensors").is_file()
+
+
+class TimedConfig:
+    """A builder's configuration that remembers what was timed."""
+
+    timings = b""
+    cleared: tuple[str, ...] = ()
+
+    def clear_flag(self, flag: str) -> None:
+        self.cleared = (*self.cleared, flag)
+
+    def create_timing_cache(self, known: bytes) -> bytes:
+        return known
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> None:
+        assert not ignore_mismatch
+        self.timings = cache + b"!"
+
+    def get_timing_cache(self) -> Any:
+        return SimpleNamespace(serialize=lambda: self.timings)
+
+    def add_optimization_profile(self, profile: Any) -> None: ...
+
+
+def test_tensorrt_keeps_what_it_timed_for_the_next_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch)
+    library, config = load_library(("tensorrt",)), TimedConfig()
+    builder = SimpleNamespace(
+        create_network=lambda flags: SimpleNamespace(num_inputs=0, num_outputs=0),
+        create_builder_config=lambda: config,
+        create_optimization_profile=lambda: None,
+        build_serialized_network=lambda network, config: b"plan",
+    )
+    library.module.Builder = lambda logger: builder
+    library.module.OnnxParser = lambda network, logger: SimpleNamespace(parse=lambda data: True)
+    library.module.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=0)
+    library.module.BuilderFlag = SimpleNamespace(TF32="TF32")
+    job = Job(
+        source=Path("x"),
+        graph=b"",
+        compute_capability="9.0",
+        profile={},
+        uses_tf32=False,
+        timing_cache=tmp_path / "9.0.timing",
+    )
+    for times in (1, 2):
+        assert PlanBuilder(library).build(job).data == b"plan"
+        assert (tmp_path / "9.0.timing").read_bytes() == b"!" * times
+    assert config.cleared == ("TF32", "TF32")
 
 
 def test_graphs_that_are_missing_name_their_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
