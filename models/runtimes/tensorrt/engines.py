@@ -108,6 +108,10 @@ def _check_bytes(path: Path, info: PlanInfo, data: bytes, target: Target) -> Non
 def _check_source(model: Path, path: Path, info: PlanInfo, target: Target) -> None:
     """A model may be shipped without the graphs; where they are, they must be those."""
     source = model / info.source.path
+    if not source.resolve().is_relative_to(model.resolve()):
+        raise WeightsCorrupt(
+            f"{path} names a graph outside of the model directory. Build it again: {target.build_command}."
+        )
     if source.is_file() and digest(source.read_bytes()) != info.source.sha256:
         raise WeightsCorrupt(
             f"{source} has changed since {path} was built from it. Build it again: {target.build_command}."

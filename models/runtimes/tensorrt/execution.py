@@ -34,12 +34,13 @@ class Execution:
         self._device = device
         self._reuses_outputs = reuses_outputs
         self._buffers: dict[tuple[str, Shape], Tensor] = {}
-        logger, self._errors = make_logger(library)
-        self._runtime = library.module.Runtime(logger)
+        # The library refers to what it was given, so all of it is kept.
+        self._logger, self._errors = make_logger(library)
+        self._runtime = library.module.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan.data)
         if self._engine is None:
             raise Unsupported(f"{library.name} {library.version} refuses an engine: {last_words(self._errors)}")
-        self._context = _open_context(library, self._engine)
+        self._context, self._config = _open_context(library, self._engine)
 
     def run(self, inputs: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Outputs by name. `inputs` are copied into buffers that stay where they are; `held` are read in place."""
@@ -87,13 +88,15 @@ class Execution:
         return _DTYPES[self.info.input(name).dtype]
 
 
-def _open_context(library: Library, engine: Any) -> Any:
-    """tensorrt_rtx captures CUDA graphs by itself, one for each set of shapes, once it is told to.
+def _open_context(library: Library, engine: Any) -> tuple[Any, Any]:
+    """The context and its configuration, if there is one.
 
+    tensorrt_rtx captures CUDA graphs by itself once it is told to, one for each set of shapes, and captures again where
+    addresses have changed:
     https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/work-with-cuda-graphs.html
     """
     if not library.is_rtx:
-        return engine.create_execution_context()
+        return engine.create_execution_context(), None
     config = engine.create_runtime_config()
     config.cuda_graph_strategy = library.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-    return engine.create_execution_context(config)
+    return engine.create_execution_context(config), config

@@ -75,6 +75,7 @@ class TensorRtRuntime:
     @classmethod
     def load(cls, directory: Path, config: RuntimeConfig) -> Self:
         """The engines of a model directory for this machine's GPU, at the precision asked for."""
+        # "cpu" is what is configured where nobody said anything; engines run on no CPU.
         library, device = load_library(), torch.device("cuda" if config.device == "cpu" else config.device)
         target = Target(
             library=library.name,
@@ -82,7 +83,8 @@ class TensorRtRuntime:
             compute_capability=device_capability(device),
             precision=config.precision,
         )
-        return cls(Engines.load(directory, library, target, device), device)
+        with torch.cuda.device(device):
+            return cls(Engines.load(directory, library, target, device), device)
 
     @property
     def num_features(self) -> int:

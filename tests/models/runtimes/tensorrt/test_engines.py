@@ -57,6 +57,11 @@ REFUSED: dict[str, tuple[Damage, type[QdtsError], str]] = {
     "truncated": (truncate, WeightsCorrupt, r"start\.plan is not what was built: expected \d+ bytes.*found \d+"),
     "gone": (lambda model: (model / SET / "step.plan").unlink(), WeightsMissing, r"step\.plan is not there"),
     "another graph": (change_the_source, WeightsCorrupt, r"encoder\.onnx has changed since .*encoder\.plan was built"),
+    "a graph elsewhere": (
+        lambda model: edit(model, "step", source={"path": "../elsewhere.onnx", "sha256": "0"}),
+        WeightsCorrupt,
+        r"step\.plan names a graph outside of the model directory",
+    ),
     "another version": (
         lambda model: edit(model, "step", version="1.6.0"),
         Unsupported,
