@@ -89,14 +89,16 @@ def read(directory: Path) -> Manifest:
 
 def write(directory: Path, description: Description) -> Manifest:
     """Hash every file of `directory` and write its manifest.json."""
-    files: dict[str, FileEntry] = {}
-    for name in sorted(_contents(directory)):
-        _check_path(directory, name)
-        path = directory / name
-        files[name] = FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
+    files = _entries(directory, sorted(_contents(directory)))
     created = datetime.now(UTC).date().isoformat()
     about = {key: getattr(description, key) for key in description.__dataclass_fields__}
     return _save(directory, Manifest(created=created, files=files, **about))
+
+
+def add(directory: Path, names: Sequence[str]) -> Manifest:
+    """Hash these files of `directory` and list them in the manifest that is there; what else it lists stays."""
+    manifest = read(directory)
+    return _save(directory, replace(manifest, files={**manifest.files, **_entries(directory, names)}))
 
 
 def write_metrics(directory: Path, metrics: Mapping[str, Any]) -> Manifest:
@@ -108,6 +110,15 @@ def _save(directory: Path, manifest: Manifest) -> Manifest:
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return manifest
+
+
+def _entries(directory: Path, names: Sequence[str]) -> dict[str, FileEntry]:
+    files: dict[str, FileEntry] = {}
+    for name in names:
+        _check_path(directory, name)
+        path = directory / name
+        files[name] = FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
+    return files
 
 
 def _contents(directory: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from safetensors import SafetensorError
@@ -26,7 +26,7 @@ from qdts.models.manifest import verify
 from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
 from qdts.models.runtimes import load_runtime
 from qdts.models.runtimes.base import Floats, Runtime, RuntimeInfo, States
-from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.runtimes.config import Precision, RuntimeConfig
 from qdts.models.settings import ModelSettings
 from qdts.models.similarity import similarity_features
 from qdts.models.tokenizer import Tokenizer
@@ -38,7 +38,7 @@ class SummarizerConfig:
     steps cost here."""
 
     runtime: str = "onnx"
-    precision: Literal["int8", "fp32"] = "int8"
+    precision: Precision = "int8"
     num_threads: int | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     prompt: PromptConfig = field(default_factory=PromptConfig)

@@ -76,8 +76,9 @@ class EngineConfig:
 
     # A model directory; "" takes the one that ships with qdts, if any; "none" serves without a model.
     model: str = ""
-    runtime: Literal["onnx", "eager"] = "onnx"
-    precision: Literal["int8", "fp32"] = "int8"
+    # tensorrt needs a GPU and engines built for it: `qdts train engines`.
+    runtime: Literal["onnx", "eager", "tensorrt"] = "onnx"
+    precision: Literal["int8", "fp32", "fp16", "bf16", "fp8"] = "int8"
     num_threads: int = 0  # 0: as many as the machine has cores
     max_batch: int = 1
     max_queue: int = 64

@@ -1,5 +1,6 @@
-"""How the last stages are configured: export, quantize, explicit, release. Parsing belongs to the edge."""
+"""How the last stages are configured: export, quantize, explicit, engines, release. Parsing belongs to the edge."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,8 @@ from qdts.models.export.clips import GRID
 PRECISIONS = ("fp32", "int8")
 _BITS = (7, 8)
 _FORMATS = ("int8_qdq", "fp8_qdq")
+ENGINE_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
+CURRENT = "current"  # this machine's GPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,57 @@ class ExplicitConfig:
             raise ValueError(f"formats: {unknown} is not among {', '.join(_FORMATS)}")
         if not 90.0 <= self.percentile <= 100.0:
             raise ValueError(f"percentile must lie in [90, 100], is {self.percentile}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineShapes:
+    """The most that engines take: rows, document tokens, tokens of a step, tokens kept of a sequence and one more.
+
+    Rows and a step's tokens are padded to powers of two, so these are such. `max_slots` is for the decoder's prefix,
+    the output and one step's drafts together; `max_step` for the prefix and the first drafts.
+    A server that drafts measures steps of up to 8 rows and 64 tokens when it starts.
+    """
+
+    max_batch: int = 32
+    max_document: int = 512
+    max_step: int = 128
+    max_slots: int = 320
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_batch", self.max_batch), ("max_step", self.max_step)):
+            if not 1 <= value <= 1024 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two in [1, 1024], is {value}")
+        for name, value in (("max_document", self.max_document), ("max_slots", self.max_slots)):
+            if not 64 <= value <= 8192:
+                raise ValueError(f"{name} must lie in [64, 8192], is {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginesConfig:
+    """Writes `model`/engines/<library>-<capability>-<precision> for each capability and precision, with TensorRT.
+
+    `capabilities` are compute capabilities of GPUs, such as "8.9", or "current", this machine's. `try_on` names further
+    ones on which the engines may be loaded, if the library agrees. `library` "" takes what is installed. fp32, fp16 and
+    bf16 come from onnx/fp32, or from the checkpoint where there is none; int8 and fp8 from what the stage `explicit`
+    wrote, with fp16 where those are wide.
+    """
+
+    model: Path
+    library: Literal["", "tensorrt", "tensorrt_rtx"] = ""
+    capabilities: tuple[str, ...] = (CURRENT,)
+    try_on: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("fp16",)
+    shapes: EngineShapes = EngineShapes()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.precisions) - set(ENGINE_PRECISIONS))
+        if unknown or not self.precisions:
+            raise ValueError(f"precisions are {list(self.precisions)}; known: {', '.join(ENGINE_PRECISIONS)}")
+        for capability in (*self.capabilities, *self.try_on):
+            if capability != CURRENT and not re.fullmatch(r"[0-9]+\.[0-9]", capability):
+                raise ValueError(f'capabilities are such as "8.9", or "{CURRENT}"; not {capability!r}')
+        if not self.capabilities:
+            raise ValueError("capabilities is empty; name at least one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ config.py        RuntimeConfig
 eager.py         torch, the oracle
 decoder_only.py  the decoder-only baseline, for comparison
 onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
+tensorrt/        plan files on a GPU
 batching.py      padding, and the layout of a step's tokens, shared
 choice.py        the choice after a token, greedy or sampled, shared
 tensor_cache.py  keys and values in torch, shared
@@ -23,6 +24,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 _CLASSES = {
     "eager": ("qdts.models.runtimes.eager", "EagerRuntime"),
     "onnx": ("qdts.models.runtimes.onnx_runtime", "OnnxRuntime"),
+    "tensorrt": ("qdts.models.runtimes.tensorrt.runtime", "TensorRtRuntime"),
 }
 
 

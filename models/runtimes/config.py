@@ -1,16 +1,20 @@
 """How a runtime is asked to run: precision, threads, device, execution providers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-_PRECISIONS = ("fp32", "int8")
+Precision = Literal["int8", "fp32", "fp16", "bf16", "fp8"]
+_PRECISIONS = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeConfig:
-    """`num_threads` None takes every core of this process; `providers` are ONNX Runtime's names, in order."""
+    """`num_threads` None takes every core of this process; `providers` are ONNX Runtime's names, in order.
 
-    precision: Literal["fp32", "int8"] = "int8"
+    Which of the precisions can be had depends on the runtime and on what the model directory holds.
+    """
+
+    precision: Precision = "int8"
     num_threads: int | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     device: str = "cpu"

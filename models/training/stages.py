@@ -16,6 +16,7 @@ dpo        rows, a model directory   -> the same preferring what the reward pref
 export     a model directory         -> onnx/fp32 in it
 quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
 explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
+engines    ONNX graphs               -> engines/<library>-<capability>-<precision> in the model, for TensorRT
 release    a model directory         -> the same with its graphs and a manifest: what `qdts serve` loads
 """
 
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdts.models.export.config import ExplicitConfig, ExportConfig, QuantizeConfig, ReleaseConfig
+from qdts.models.export.config import EnginesConfig, ExplicitConfig, ExportConfig, QuantizeConfig, ReleaseConfig
+from qdts.models.export.engines import build_engines
 from qdts.models.export.explicit import write_explicit
 from qdts.models.export.quantize import quantize
 from qdts.models.export.release import export_fp32, release
@@ -105,6 +107,13 @@ def run_quantize(config: QuantizeConfig) -> None:
     print(to_text(quantize(config).layers))
 
 
+def run_engines(config: EnginesConfig) -> None:
+    """Build the engines and say where they lie."""
+    for directory in build_engines(config):
+        megabytes = sum(path.stat().st_size for path in directory.glob("*.plan")) / 1e6
+        print(f"{directory}: {megabytes:.1f} MB")
+
+
 def run_release(config: ReleaseConfig) -> None:
     """Copy, measure the sample, write the manifest."""
     release(config)
@@ -127,5 +136,6 @@ STAGES: dict[str, Stage] = {
     "export": Stage(ExportConfig, export_fp32),
     "quantize": Stage(QuantizeConfig, run_quantize),
     "explicit": Stage(ExplicitConfig, write_explicit),
+    "engines": Stage(EnginesConfig, run_engines),
     "release": Stage(ReleaseConfig, run_release),
 }

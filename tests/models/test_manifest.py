@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qdts.errors import WeightsCorrupt, WeightsError, WeightsMissing
-from qdts.models.manifest import MANIFEST, Description, read, verify, write
+from qdts.models.manifest import MANIFEST, Description, add, read, verify, write
 
 
 @pytest.fixture
@@ -83,6 +83,15 @@ def test_an_unlisted_file_is_refused(released: Path) -> None:
     (released / "onnx" / "extra.onnx").write_bytes(b"x")
     with pytest.raises(WeightsCorrupt, match="onnx/extra.onnx is not listed"):
         verify(released)
+
+
+def test_files_are_added_and_the_others_stay(released: Path) -> None:
+    before = read(released)
+    (released / "onnx" / "extra.onnx").write_bytes(b"x")
+    after = add(released, ["onnx/extra.onnx"])
+    assert dict(after.files) == {**before.files, "onnx/extra.onnx": after.files["onnx/extra.onnx"]}
+    assert after.digest != before.digest
+    assert verify(released) == after
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "onnx/../config.json", "a\\b", "./config.json"])

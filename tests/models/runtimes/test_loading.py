@@ -22,8 +22,8 @@ def test_info_says_what_runs(model_dir: Path) -> None:
 
 
 def test_an_unknown_runtime_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="known: eager, onnx"):
-        load_runtime("tensorrt", tmp_path, RuntimeConfig())
+    with pytest.raises(Unsupported, match="known: eager, onnx, tensorrt"):
+        load_runtime("tensorflow", tmp_path, RuntimeConfig())
 
 
 def test_eager_does_not_pretend_to_be_int8(model_dir: Path) -> None:
@@ -77,7 +77,7 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize(
     ("field", "value", "bound"),
-    [("precision", "fp8", "fp32, int8"), ("num_threads", 0, "at least 1"), ("providers", (), "at least one")],
+    [("precision", "int4", "int8, fp32"), ("num_threads", 0, "at least 1"), ("providers", (), "at least one")],
 )
 def test_a_config_out_of_bounds_names_the_bound(field: str, value: object, bound: str) -> None:
     with pytest.raises(ValueError, match=bound):
