@@ -13,6 +13,7 @@ reward.py      a summary's worth; wholeness.py: does it begin and end as a sente
 teach.py       rows written anew by a teacher of teachers/
 dpo.py         learning what the reward prefers, run by dpo_run.py: policy.py and sampling.py (the constrained policy),
                preference_rows.py, candidates.py, pairs.py, ragged.py (its data), held_out.py and dpo_report.py
+average.py     the mean of several nets' weights
 decoder_only.py   the task for the seed's shape, for comparison
 data/          from files to examples; examples.py: one example; dataset.py: many on disk and in batches
 shards.py      raw prose as tokens on disk; array_file.py: arrays written piece by piece

@@ -13,6 +13,7 @@ fit        data sets                 -> the same
 distil     as fit, on a teacher's examples
 sft        as fit, on people's
 dpo        rows, a model directory   -> the same preferring what the reward prefers, a report
+average    model directories         -> one with the mean of their weights
 export     a model directory         -> onnx/fp32 in it
 quantize   fp32 graphs, real prompts -> onnx/int8 in it, quantize.json
 explicit   fp32 graphs, real prompts -> onnx/int8_qdq and onnx/fp8_qdq in it, for engines built elsewhere
@@ -32,6 +33,7 @@ from qdts.models.export.quantize import quantize
 from qdts.models.export.release import export_fp32, release
 from qdts.models.export.sqnr import to_text
 from qdts.models.tokenizer import Tokenizer
+from qdts.models.training.average import AverageConfig, run_average
 from qdts.models.training.config import FitConfig
 from qdts.models.training.data.config import PrepareConfig
 from qdts.models.training.data.corpus import sample_documents
@@ -133,6 +135,7 @@ STAGES: dict[str, Stage] = {
     "distil": Stage(FitConfig, run_fit),
     "sft": Stage(FitConfig, run_fit),
     "dpo": Stage(DpoConfig, run_dpo),
+    "average": Stage(AverageConfig, run_average),
     "export": Stage(ExportConfig, export_fp32),
     "quantize": Stage(QuantizeConfig, run_quantize),
     "explicit": Stage(ExplicitConfig, write_explicit),

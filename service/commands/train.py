@@ -11,7 +11,7 @@ from qdts.errors import ConfigError, Unsupported
 # Here so that `qdts --help` needs no torch; a test compares them with models/training/stages.py.
 STAGE_NAMES = (
     *("tokenizer", "lexicon", "shards", "fold", "features", "pretrain", "teach", "prepare", "similarity"),
-    *("fit", "distil", "sft", "dpo", "export", "quantize", "explicit", "engines", "release"),
+    *("fit", "distil", "sft", "dpo", "average", "export", "quantize", "explicit", "engines", "release"),
 )
 
 
