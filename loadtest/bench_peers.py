@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights=Weights(model=model, shape="" if args.shape == SHIPPED else BASE_SHAPE),
         systems=systems,
         num_threads=args.threads,
-        repeats=args.repeats,
+        repeats=1 if args.quick else args.repeats,
     )
     rows = choose_rows(args.data, QUICK_ROWS if args.quick else args.rows)
     pairs = list(make_requests(open_builder(model), rows, RequestConfig(num_tokens=args.tokens)))
