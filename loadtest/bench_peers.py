@@ -15,6 +15,7 @@ Each system has a process of its own; document by document they take turns, and 
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,10 +31,11 @@ from qdts.loadtest.peers import figures
 from qdts.loadtest.peers.base import Role, Scenario, System, Weights
 from qdts.loadtest.peers.plot import save_plot
 from qdts.loadtest.peers.requests import Pair, RequestConfig, make_requests, open_builder
-from qdts.loadtest.peers.systems import QUICK, SYSTEMS, split_absent
+from qdts.loadtest.peers.systems import QUICK, SYSTEMS, llama_cpp_absence, split_absent
 from qdts.loadtest.peers.turns import Row, take_turns
 from qdts.loadtest.peers.worker import build, open_workers
 from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
+from qdts.models.nets.config import T5Config
 from qdts.models.shipped import find_model
 
 QUICK_ROWS = 4
@@ -90,6 +92,11 @@ def choose_systems(args: argparse.Namespace) -> tuple[System, ...]:
     return tuple(system for system in chosen if args.shape == SHIPPED or system.role is not Role.PRODUCT)
 
 
+def feed_forward(model: Path) -> str:
+    """A T5 directory's kind of feed-forward."""
+    return T5Config.from_dict(json.loads((model / "config.json").read_text(encoding="utf-8"))).feed_forward_proj
+
+
 @contextmanager
 def work_directory(kept: Path | None) -> Iterator[Path]:
     """Where graphs and weights lie: a directory that stays, or one that goes."""
@@ -129,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with work_directory(args.work) as work:
         found = measure(plan, pairs, work)
     found |= {"shape": args.shape, "model": model.name, "threads": args.threads}
+    found["absent"] |= llama_cpp_absence(feed_forward(model) if args.shape == SHIPPED else "gated-gelu")
     left_out = [system.name for system in SYSTEMS if system not in systems]
     name = "peers" if args.shape == SHIPPED else "peers_base"
     finish(name, args, found | {"left_out": left_out})

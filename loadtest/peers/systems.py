@@ -72,6 +72,14 @@ QUICK = (
 )
 
 
+def llama_cpp_absence(feed_forward: str) -> dict[str, str]:
+    """Why llama.cpp is in no row, by a T5's `feed_forward_proj`."""
+    if feed_forward == "gelu":
+        # src/models/t5.cpp: LLM_FFN_RELU unless there is a gate
+        return {"llama_cpp": "cannot run these weights: its T5 has relu where there is no gate, they have gelu"}
+    return {"llama_cpp": "could load these weights; there is no adapter for it yet"}
+
+
 def absent_packages(system: System) -> list[str]:
     """What it imports and is not installed."""
     return [name for name in system.packages if importlib.util.find_spec(name) is None]
