@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from qdts.loadtest.bench_agreement import choose_rows
 from qdts.loadtest.peers import figures
-from qdts.loadtest.peers.base import Role, Scenario, System, Weights
+from qdts.loadtest.peers.base import Family, Role, Scenario, System, Weights
 from qdts.loadtest.peers.plot import save_plot
 from qdts.loadtest.peers.requests import Pair, RequestConfig, make_requests, open_builder
 from qdts.loadtest.peers.systems import QUICK, SYSTEMS, llama_cpp_absence, split_absent
@@ -62,7 +62,17 @@ def measure(plan: Plan, pairs: Sequence[Pair], work: Path) -> dict[str, Any]:
         present = [system for system in systems if system.name in running]
         rows = take_turns(present, running, tqdm(pairs, desc="documents", disable=None), plan.repeats)
         peaks = {name: worker.finish() for name, worker in running.items()}
-    return report(rows, peaks) | {"absent": absent | workers.lost, "documents": len(pairs), **_lengths(pairs)}
+    facts = {"absent": absent | workers.lost, "parameters_m": parameters_m(work), "documents": len(pairs)}
+    return report(rows, peaks) | facts | _lengths(pairs)
+
+
+def parameters_m(work: Path) -> dict[str, float]:
+    """Millions of parameters of each family, by the size of its float32 file: the seed's shape may be the larger."""
+    sizes = {
+        family.value: sum(path.stat().st_size for path in (work / family.value).glob("*.safetensors"))
+        for family in Family
+    }
+    return {name: round(size / 4e6, 1) for name, size in sizes.items() if size}
 
 
 def report(rows: dict[str, Row], peaks: dict[str, float]) -> dict[str, Any]:
@@ -118,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=40, help="written by every system")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2, help="of each request in its turn; the fastest counts")
-    parser.add_argument("--work", type=Path, help="keep converted weights here; for one shape of one model")
+    parser.add_argument("--work", type=Path, help="keep what is converted here: one model, one shape")
     parser.add_argument("--only", nargs="+", choices=[system.name for system in SYSTEMS])
     args = parser.parse_args(argv)
     model = find_model(args.model)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from qdts.loadtest.bench_peers import BASE, SHIPPED, Plan, choose_systems, feed_forward, main, measure, work_directory
+from qdts.loadtest.bench_peers import (
+    BASE,
+    SHIPPED,
+    Plan,
+    choose_systems,
+    feed_forward,
+    main,
+    measure,
+    parameters_m,
+    work_directory,
+)
 from qdts.loadtest.peers.base import Role, System, Weights
 from qdts.loadtest.peers.requests import Pair
 from qdts.loadtest.peers.systems import ORACLE, OURS, PRODUCT, QUICK, SYSTEMS, llama_cpp_absence
@@ -79,6 +89,12 @@ def test_random_weights_have_no_product() -> None:
     names = {system.name for system in choose_systems(args(shape=BASE))}
     assert PRODUCT not in names
     assert OURS in names
+
+
+def test_parameters_are_counted_by_family(tmp_path: Path) -> None:
+    (tmp_path / "decoder_only").mkdir()
+    (tmp_path / "decoder_only" / "net.safetensors").write_bytes(bytes(6_000_000))
+    assert parameters_m(tmp_path) == {"decoder_only": 1.5}
 
 
 def test_llama_cpp_is_named_with_a_reason(model: Path) -> None:
