@@ -15,6 +15,7 @@ Each system has a process of its own; document by document they take turns, and 
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,14 @@ from tqdm import tqdm
 
 from qdts.loadtest.bench_agreement import choose_rows
 from qdts.loadtest.peers import figures
-from qdts.loadtest.peers.base import Role, Scenario, System, Weights
+from qdts.loadtest.peers.base import Family, Role, Scenario, System, Weights
 from qdts.loadtest.peers.plot import save_plot
 from qdts.loadtest.peers.requests import Pair, RequestConfig, make_requests, open_builder
-from qdts.loadtest.peers.systems import QUICK, SYSTEMS, split_absent
+from qdts.loadtest.peers.systems import QUICK, SYSTEMS, llama_cpp_absence, split_absent
 from qdts.loadtest.peers.turns import Row, take_turns
 from qdts.loadtest.peers.worker import build, open_workers
 from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
+from qdts.models.nets.config import T5Config
 from qdts.models.shipped import find_model
 
 QUICK_ROWS = 4
@@ -60,7 +62,17 @@ def measure(plan: Plan, pairs: Sequence[Pair], work: Path) -> dict[str, Any]:
         present = [system for system in systems if system.name in running]
         rows = take_turns(present, running, tqdm(pairs, desc="documents", disable=None), plan.repeats)
         peaks = {name: worker.finish() for name, worker in running.items()}
-    return report(rows, peaks) | {"absent": absent | workers.lost, "documents": len(pairs), **_lengths(pairs)}
+    facts = {"absent": absent | workers.lost, "parameters_m": parameters_m(work), "documents": len(pairs)}
+    return report(rows, peaks) | facts | _lengths(pairs)
+
+
+def parameters_m(work: Path) -> dict[str, float]:
+    """Millions of parameters of each family, by the size of its float32 file: the seed's shape may be the larger."""
+    sizes = {
+        family.value: sum(path.stat().st_size for path in (work / family.value).glob("*.safetensors"))
+        for family in Family
+    }
+    return {name: round(size / 4e6, 1) for name, size in sizes.items() if size}
 
 
 def report(rows: dict[str, Row], peaks: dict[str, float]) -> dict[str, Any]:
@@ -90,6 +102,11 @@ def choose_systems(args: argparse.Namespace) -> tuple[System, ...]:
     return tuple(system for system in chosen if args.shape == SHIPPED or system.role is not Role.PRODUCT)
 
 
+def feed_forward(model: Path) -> str:
+    """A T5 directory's kind of feed-forward."""
+    return T5Config.from_dict(json.loads((model / "config.json").read_text(encoding="utf-8"))).feed_forward_proj
+
+
 @contextmanager
 def work_directory(kept: Path | None) -> Iterator[Path]:
     """Where graphs and weights lie: a directory that stays, or one that goes."""
@@ -111,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=40, help="written by every system")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2, help="of each request in its turn; the fastest counts")
-    parser.add_argument("--work", type=Path, help="keep converted weights here; for one shape of one model")
+    parser.add_argument("--work", type=Path, help="keep what is converted here: one model, one shape")
     parser.add_argument("--only", nargs="+", choices=[system.name for system in SYSTEMS])
     args = parser.parse_args(argv)
     model = find_model(args.model)
@@ -122,13 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights=Weights(model=model, shape="" if args.shape == SHIPPED else BASE_SHAPE),
         systems=systems,
         num_threads=args.threads,
-        repeats=args.repeats,
+        repeats=1 if args.quick else args.repeats,
     )
     rows = choose_rows(args.data, QUICK_ROWS if args.quick else args.rows)
     pairs = list(make_requests(open_builder(model), rows, RequestConfig(num_tokens=args.tokens)))
     with work_directory(args.work) as work:
         found = measure(plan, pairs, work)
     found |= {"shape": args.shape, "model": model.name, "threads": args.threads}
+    found["absent"] |= llama_cpp_absence(feed_forward(model) if args.shape == SHIPPED else "gated-gelu")
     left_out = [system.name for system in SYSTEMS if system not in systems]
     name = "peers" if args.shape == SHIPPED else "peers_base"
     finish(name, args, found | {"left_out": left_out})

@@ -1,11 +1,13 @@
 """CTranslate2: converted from the Hugging Face directory, called with tokens as its users do."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qdts.loadtest.peers.base import Request, Written
 
+_PACKAGE = "ctranslate2"
 _TYPES = {"fp32": "float32", "int8": "int8"}
 
 
@@ -13,10 +15,8 @@ class EncoderDecoder:
     """A Translator. It takes text tokens only, so what the encoder says cannot be kept."""
 
     def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
-        import ctranslate2
-
         source = directory / f"ctranslate2_{variant}"
-        self._translator: Any = ctranslate2.Translator(
+        self._translator: Any = import_module(_PACKAGE).Translator(
             str(source), device="cpu", compute_type=_TYPES[variant], intra_threads=num_threads, inter_threads=1
         )
         self._words, self._ids = _vocabulary(source / "shared_vocabulary.json")
@@ -46,10 +46,8 @@ class DecoderOnly:
     """A Generator."""
 
     def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
-        import ctranslate2
-
         source = directory / f"ctranslate2_{variant}"
-        self._generator: Any = ctranslate2.Generator(
+        self._generator: Any = import_module(_PACKAGE).Generator(
             str(source), device="cpu", compute_type=_TYPES[variant], intra_threads=num_threads, inter_threads=1
         )
         self._words, self._ids = _vocabulary(source / "vocabulary.json")
@@ -76,10 +74,9 @@ class DecoderOnly:
 
 
 def _convert(source: Path, target: Path, variant: str) -> None:
-    from ctranslate2.converters import TransformersConverter
-
     if not target.is_dir():
-        TransformersConverter(str(source)).convert(str(target), quantization=_TYPES[variant])
+        converters: Any = import_module(f"{_PACKAGE}.converters")
+        converters.TransformersConverter(str(source)).convert(str(target), quantization=_TYPES[variant])
 
 
 def _vocabulary(path: Path) -> tuple[list[str], dict[str, int]]:

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from qdts.loadtest.ablation.nets import count_parameters
 from qdts.loadtest.ablation.shapes import FULL_SIZE
 from qdts.loadtest.peers.base import PRODUCT_DIR, Family, Weights
 from qdts.models import checkpoint
@@ -72,13 +71,6 @@ def write_gpt2(directory: Path) -> Path:
     _write_json(target / "config.json", _gpt2_config(net.config))
     _write_tokenizer(directory, target)
     return target
-
-
-def num_parameters(work: Path, family: Family) -> int:
-    """Of the family's net."""
-    directory = work / family.value
-    net = checkpoint.load(directory) if family is Family.ENCODER_DECODER else read_seed(directory)
-    return count_parameters(net)
 
 
 def _write_encoder_decoder(directory: Path, weights: Weights) -> None:

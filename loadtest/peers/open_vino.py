@@ -5,6 +5,7 @@ The plug-in chooses bf16 where the CPU has it; the variants with f32 forbid that
 
 import logging
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from qdts.loadtest.peers.base import Request, Written
 from qdts.loadtest.peers.plain_onnx import FP32, ensure_graphs
 
 Array = npt.NDArray[Any]
+_PACKAGE = "openvino"
 _OWN = ".decoder."
 _F32 = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 _HINTS: Mapping[str, Mapping[str, str]] = {"fp32": _F32, "int8": {}, "int8_f32": _F32}
@@ -94,8 +96,7 @@ class _Model:
     """A compiled model with its one request."""
 
     def __init__(self, path: Path, variant: str, num_threads: int) -> None:
-        import openvino
-
+        openvino = import_module(_PACKAGE)
         config = {"INFERENCE_NUM_THREADS": str(num_threads), **_HINTS[variant]}
         compiled: Any = openvino.Core().compile_model(path, "CPU", config)
         self._tensor = openvino.Tensor
@@ -131,28 +132,23 @@ def _target(directory: Path, variant: str) -> Path:
 
 
 def _build(directory: Path, variant: str) -> None:
-    import openvino
-
     target = _target(directory, variant)
     if target.is_dir():
         return
+    openvino = import_module(_PACKAGE)
     ensure_graphs(directory, "fp32")
     target.mkdir()
     for path in sorted((directory / FP32).glob("*.onnx")):
         model = openvino.Core().read_model(path)
         _keep_state(model)
         if variant != "fp32":
-            import nncf
-
             logging.getLogger("nncf").setLevel(logging.ERROR)
-            model = nncf.compress_weights(model)
+            model = import_module("nncf").compress_weights(model)
         openvino.save_model(model, target / f"{path.stem}.xml", compress_to_fp16=False)
 
 
 def _keep_state(model: Any) -> None:
     """The decoder's own keys and values become state: for one sequence, empty at first."""
-    from openvino._offline_transformations import apply_make_stateful_transformation
-
     names = {node.get_any_name(): node for node in model.inputs}
     own = [name for name in names if _OWN in name]
     if not own:
@@ -162,4 +158,5 @@ def _keep_state(model: Any) -> None:
         shape[0] = 1
         node.get_node().set_partial_shape(shape)
     model.validate_nodes_and_infer_types()
-    apply_make_stateful_transformation(model, {name: _present(name) for name in own})
+    transformations: Any = import_module(f"{_PACKAGE}._offline_transformations")
+    transformations.apply_make_stateful_transformation(model, {name: _present(name) for name in own})

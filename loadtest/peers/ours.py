@@ -37,8 +37,7 @@ class Ours:
     max_draft = 0
 
     def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
-        precision = "int8" if variant == "int8" else "fp32"
-        config = RuntimeConfig(precision=precision, num_threads=num_threads)
+        config = RuntimeConfig(precision=_precision(variant), num_threads=num_threads)
         self._runtime = load_runtime("eager" if variant == _EAGER else "onnx", directory, config)
         self._gate = DraftGate(measure_step_costs(self._runtime)) if self.max_draft else None
 
@@ -46,7 +45,7 @@ class Ours:
     def build(cls, directory: Path, variant: str) -> None:
         """Our graphs at this precision, unless the model brought them."""
         if variant != _EAGER:
-            _ensure_graphs(directory, variant)
+            _ensure_graphs(directory, _precision(variant))
 
     def read(self, request: Request) -> States:
         """The document's states."""
@@ -93,7 +92,7 @@ class Product:
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
         """The graphs, should those of the release be another version's."""
-        _ensure_graphs(directory.parent / PRODUCT_DIR, variant)
+        _ensure_graphs(directory.parent / PRODUCT_DIR, _precision(variant))
 
     def read(self, request: Request) -> States:
         """The document's states."""
@@ -142,6 +141,10 @@ class SeedEager:
         batch = self._runtime.start([states], [None])
         row = Row([int(request.encoder_ids[-1])], FreeState(_NO_END), NoDrafter())
         return _decode(GreedyDecoder(self._runtime, batch, [row], max_tokens=request.num_tokens))
+
+
+def _precision(variant: str) -> Literal["fp32", "int8"]:
+    return "int8" if variant == "int8" else "fp32"
 
 
 def _ensure_graphs(directory: Path, precision: Literal["fp32", "int8"]) -> None:

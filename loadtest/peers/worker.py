@@ -3,13 +3,15 @@
 Only one works at a time: the others are stopped, because thread pools go on spinning for a while after their work.
 """
 
+import logging
 import multiprocessing
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -197,6 +199,9 @@ def _build(systems: list[System], work: Path, weights: Weights) -> None:
     from qdts.loadtest.peers import nets
 
     family = systems[0].family
-    nets.write(family, work, weights)
-    for system in systems:
-        system.load().build(work / family.value, system.variant)
+    # Converters talk: standard output is the report's alone.
+    logging.getLogger().setLevel(logging.ERROR)
+    with redirect_stdout(sys.stderr):
+        nets.write(family, work, weights)
+        for system in systems:
+            system.load().build(work / family.value, system.variant)
