@@ -12,7 +12,7 @@ from typing import Self, cast
 
 import numpy as np
 
-from qdts.errors import Unsupported
+from qdts.errors import WeightsCorrupt
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
 from qdts.models.runtimes.batching import Mask, lay_out, length_mask, pad_floats
 from qdts.models.runtimes.choice import RowNoise, choose
@@ -82,7 +82,7 @@ class OnnxRuntime:
         self._num_features = cast(int, self._start.shape("features")[2]) if has_features else 0
         # step: these, then the document's arrays, then the cache's.
         if tuple(self._step.names[: len(_STEP_INPUTS)]) != _STEP_INPUTS:
-            raise Unsupported(
+            raise WeightsCorrupt(
                 f"{graphs / 'step.onnx'} begins with inputs {self._step.names[:3]}, not {list(_STEP_INPUTS)}: it was "
                 "exported by another version; export the model anew with `qdts train release`"
             )

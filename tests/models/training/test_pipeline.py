@@ -101,7 +101,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     preferred = GENTLE | {"out": out / "dpo", "num_steps": 2, "optimizer": "adamw", "learning_rate": 1e-4}
     start, sampling = out / "sft" / "model", {"num_samples": 3, "temperature": 2.0}
     recipe.run("dpo", start_from=start, data=[asked], held_out=0.3, loop=preferred, sampling=sampling)
-    model, calibration = out / "dpo" / "model", {"num_rows": 2, "num_threads": 1}
+    recipe.run("average", models=[out / "dpo" / "model", start], out=out / "average")
+    model, calibration = out / "average", {"num_rows": 2, "num_threads": 1}
     recipe.run("export", model=model)
     recipe.run("quantize", model=model, calibration=calibration)
     recipe.run("explicit", model=model, calibration=calibration, formats=["int8_qdq"])
@@ -110,7 +111,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 def test_every_stage_has_a_part(recipe: Recipe) -> None:
-    assert set(recipe.ran) == set(STAGES)
+    # engines needs TensorRT: tests/models/export/test_engines.py
+    assert set(recipe.ran) == set(STAGES) - {"engines"}
 
 
 @pytest.mark.parametrize("stage", ["features", "pretrain", "similarity", "fit", "distil", "sft"])
