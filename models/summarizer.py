@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_state, piece_drafter, quote_piece
-from qdts.models.decoding.costs import measure_step_costs
+from qdts.models.decoding.costs import batch_sizes_up_to, measure_step_costs
 from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.document import Document, Summary, SummarySentence
@@ -44,6 +44,8 @@ class SummarizerConfig:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     max_output_tokens: int = 160
     max_draft: int = 64
+    # The most prompts that one `start` is given: for so many at most the cost of steps is measured.
+    max_batch: int = 1
     # joint: the encoder reads query and document together; indexed: the document alone, so that its states can be kept,
     # up to so many bytes of them.
     mode: Mode = "joint"
@@ -54,6 +56,8 @@ class SummarizerConfig:
             raise ValueError(f"max_output_tokens must lie in [1, 512], is {self.max_output_tokens}")
         if not 0 <= self.max_draft <= 128:
             raise ValueError(f"max_draft must lie in [0, 128], is {self.max_draft}")
+        if self.max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, is {self.max_batch}")
         if self.states_bytes < 0:
             raise ValueError(f"states_bytes must be at least 0, is {self.states_bytes}")
 
@@ -97,7 +101,7 @@ class Summarizer:
         except (KeyError, ValueError, SafetensorError) as error:
             # As the manifest has them, and yet not what they should be: released wrongly.
             raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
-        gate = DraftGate(measure_step_costs(runtime)) if config.max_draft else None
+        gate = open_gate(runtime, config.max_batch) if config.max_draft else None
         return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config, settings, gate)
 
     @property
@@ -123,6 +127,11 @@ class Summarizer:
         """Encode the documents and open one sequence each."""
         trims = self._settings.copying.trims
         return Generation(self._runtime, prompts, self._config, trims=trims, gate=self._gate, kept=self._states)
+
+
+def open_gate(runtime: Runtime, max_batch: int) -> DraftGate:
+    """A gate that knows what steps cost here."""
+    return DraftGate(measure_step_costs(runtime, batch_sizes=batch_sizes_up_to(max_batch)))
 
 
 def read_prompts(

@@ -85,6 +85,7 @@ def load_model(config: EngineConfig) -> Summarizer | None:
         runtime=config.runtime,
         precision=config.precision,
         num_threads=config.num_threads or None,
+        max_batch=config.max_batch,
         mode=config.mode,
         states_bytes=config.states_bytes,
     )

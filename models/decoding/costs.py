@@ -12,8 +12,13 @@ import numpy.typing as npt
 
 from qdts.models.runtimes.base import Floats, Runtime, States
 
-BATCH_SIZES = (1, 2, 4, 8)
 WIDTHS = (1, 8, 24, 64)
+
+
+def batch_sizes_up_to(limit: int) -> tuple[int, ...]:
+    """Powers of two, and `limit`: what is worth measuring where no batch is larger. Two sizes at least."""
+    sizes = {1, 2, limit} | {1 << power for power in range(limit.bit_length())}
+    return tuple(sorted(size for size in sizes if 1 <= size <= max(2, limit)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,7 @@ def _between(at: float, places: Sequence[int], values: Sequence[float]) -> float
 def measure_step_costs(
     runtime: Runtime,
     *,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] = batch_sizes_up_to(8),
     widths: Sequence[int] = WIDTHS,
     document_tokens: int = 400,
     repeats: int = 3,

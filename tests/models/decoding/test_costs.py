@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qdts.models.decoding.costs import StepCosts
+from qdts.models.decoding.costs import StepCosts, batch_sizes_up_to
 
 COSTS = StepCosts(batch_sizes=(1, 4), widths=(1, 9, 17), ms=((1.0, 2.0, 4.0), (4.0, 8.0, 16.0)))
 
@@ -34,3 +34,10 @@ def test_bad_tables_are_refused(changes: dict[str, Any], message: str) -> None:
     whole = {"batch_sizes": COSTS.batch_sizes, "widths": COSTS.widths, "ms": COSTS.ms}
     with pytest.raises(ValueError, match=message):
         StepCosts(**(whole | changes))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"), [(1, (1, 2)), (2, (1, 2)), (3, (1, 2, 3)), (8, (1, 2, 4, 8)), (12, (1, 2, 4, 8, 12))]
+)
+def test_no_batch_is_measured_that_is_never_run(limit: int, sizes: tuple[int, ...]) -> None:
+    assert batch_sizes_up_to(limit) == sizes
