@@ -13,6 +13,7 @@ from qdts.models.decoding.drafting.draft import Draft, Odds
 _MAX_DEPTH = 64
 # A new observation's weight in the running shares
 _PACE = 0.02
+_LEAST_MS = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,7 @@ class DraftGate:
 
     def limits(self, offers: Sequence[Offer]) -> list[int]:
         """For each sequence, how many tokens of its draft are to be verified in this step."""
-        width = max(offer.num_pending for offer in offers)
-        certain = [_num_sure(offer) for offer in offers]
-        width = max(width, *(offer.num_pending + num for offer, num in zip(offers, certain, strict=True)))
+        width = max(offer.num_pending + _num_sure(offer) for offer in offers)
         openings = self._opens(offers, width)
         free = self._free_limit(offers, width)
         return [
@@ -61,15 +60,19 @@ class DraftGate:
     def _free_limit(self, offers: Sequence[Offer], width: int) -> int:
         """The number of tokens that brings most expected ones per millisecond."""
         free = [offer for offer in offers if offer.draft.odds == Odds.OPEN]
-        best, best_rate = 0, len(offers) / self._costs.step_ms(len(offers), width)
+        best, best_rate = 0, len(offers) / self._step_ms(len(offers), width)
         for limit in range(1, min(_MAX_DEPTH, max((len(offer.draft) for offer in free), default=0)) + 1):
             taken = [min(limit, len(offer.draft)) for offer in free]
             gained = sum(sum(self._free_shares[:number]) for number in taken)
             wider = max(offer.num_pending + number for offer, number in zip(free, taken, strict=True))
-            rate = (len(offers) + gained) / self._costs.step_ms(len(offers), max(width, wider))
+            rate = (len(offers) + gained) / self._step_ms(len(offers), max(width, wider))
             if rate > best_rate:
                 best, best_rate = limit, rate
         return best
+
+    def _step_ms(self, batch_size: int, width: int) -> float:
+        """Above 0: beyond what was measured, noise may have a wider step cost nothing."""
+        return max(self._costs.step_ms(batch_size, width), _LEAST_MS)
 
     def learn(self, draft: Draft, num_accepted: int) -> None:
         """What came of a draft of which at least one token was verified."""

@@ -1,7 +1,7 @@
 """The contract between decoding and whatever executes a forward pass. Ids and arrays only, no text.
 
 A runtime encodes documents, opens one sequence per document on those states, and extends all
-sequences of a batch by T given tokens per step, returning the greedy choice after each of them.
+sequences of a batch by T given tokens per step, returning the choice after each of them.
 It keeps the KV cache; it never decides what to draft, accept or stop.
 
 Shapes: B batch · S document tokens · F interaction features · C hidden · P prefix · T tokens of a step · V vocabulary.

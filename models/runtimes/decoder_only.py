@@ -78,7 +78,7 @@ class DecoderOnlyRuntime:
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
     ) -> Ids:
-        """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
+        """Append counts[b] of tokens (B, T) to each sequence; the choice (B, T) after each."""
         cache = cast(DecoderOnlyBatch, batch)
         layout, noise = plan_step(cache.lengths, tokens.shape[1], parents, cache.noise, torch.device("cpu"))
         hidden, new = self._net.step(self._net.embed(_tensor(tokens)), layout, cache.layers)

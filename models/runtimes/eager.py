@@ -103,7 +103,7 @@ class EagerRuntime:
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
     ) -> Ids:
-        """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
+        """Append counts[b] of tokens (B, T) to each sequence; the choice (B, T) after each."""
         held = cast(EagerBatch, batch)
         layout, noise = plan_step(held.cache.lengths, tokens.shape[1], parents, held.noise, self._device)
         hidden, new = self._net.step(self._tensor(tokens), layout, held.mask, held.document, held.cache.layers)

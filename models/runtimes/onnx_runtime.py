@@ -125,7 +125,7 @@ class OnnxRuntime:
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
     ) -> Ids:
-        """Append counts[b] of tokens (B, T) to each sequence; the greedy choice (B, T) after each."""
+        """Append counts[b] of tokens (B, T) to each sequence; the choice (B, T) after each."""
         chosen = np.zeros(tokens.shape, np.int64)
         held, rows = cast(OnnxBatch, batch), np.flatnonzero(counts)
         if len(rows):
