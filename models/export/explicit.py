@@ -12,7 +12,7 @@ ONNX Runtime's CPU provider runs both, so that quality is measured without such 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ from onnx import helper, numpy_helper
 from qdts.models.export.calibration import Calibration
 from qdts.models.export.clips import quantize_weight
 from qdts.models.export.config import ExplicitConfig
-from qdts.models.export.int8 import quantize_table, replace_nodes
+from qdts.models.export.int8 import quantize_table
 from qdts.models.export.layers import Graph, Layer, matching
 from qdts.models.export.quantize import read_graphs, run_calibration
 from qdts.models.export.scales import FP8_LIMIT, INT8_LIMIT, activation_scale, round_fp8, round_int8
@@ -136,7 +136,7 @@ class _Rewriter:
             if node.op_type == "MatMul" and tuple(node.input) in self._replaced:
                 node.input[:] = [self._activation(*node.input), self._weight(node.input[1])]
             self._nodes.append(node)
-        replace_nodes(self._graph, self._nodes)
+        _replace_nodes(self._graph, self._nodes)
 
     def _activation(self, x: str, weight: str) -> str:
         """x through Q and DQ, once for all layers that read it; its 8 bits are those of the weight."""
@@ -165,3 +165,13 @@ class _Rewriter:
 
     def _emit(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self._nodes.append(_helper.make_node(kind, inputs, [output], name=f"{kind}:{output}", **attributes))
+
+
+def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+    """Give a graph these nodes and leave only the constants they use."""
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

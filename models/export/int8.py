@@ -1,4 +1,4 @@
-"""An fp32 graph rewritten to int8: weights per output channel, activations per token.
+"""Multiplications in int8: weights per output channel, activations per token.
 
 A token's scale depends on that token alone and integer sums are exact, so a result never depends on the rest
 of the batch or on how many tokens a step verifies: drafting stays lossless at int8. ONNX Runtime's own
@@ -12,33 +12,56 @@ Weights of 7 bits are right on every CPU: AVX2 without VNNI adds pairs of uint8 
 2 x 255 x 63 fits; weights of 8 bits need VNNI (models/runtimes/cpu.py). Knows nothing of how weights were chosen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from qdts.models.export.clips import QuantizedWeight
-from qdts.models.export.layers import Graph
+from qdts.models.export.graph_writer import GraphWriter
 
-_DOMAIN = "com.microsoft"  # of MatMulIntegerToFloat
+Floats = npt.NDArray[np.float32]
+_LEAST = 1e-12  # a token of zeros is not divided by zero
 _TABLE_LIMIT = 127  # the embedding table is multiplied in float32: nothing to saturate
-_onnx = cast(Any, onnx)
-_helper = cast(Any, helper)
-_numpy_helper = cast(Any, numpy_helper)
 
 
-def write_int8_graph(graph: Graph, weights: Mapping[str, QuantizedWeight], target: Path) -> None:
-    """Replace the MatMuls by those `weights`; what has none, or multiplies two activations, stays float32."""
-    model = type(graph.model)()
-    model.CopyFrom(graph.model)
-    _Rewriter(model.graph, weights).run()
-    model.opset_import.append(_helper.make_opsetid(_DOMAIN, 1))
-    _onnx.save(model, str(target))
+class Int8Layers:
+    """Multiplications written into one graph, by layer name: int8 where a weight has integers, else float32."""
+
+    def __init__(self, writer: GraphWriter, weights: Mapping[str, QuantizedWeight | Floats]) -> None:
+        self._writer = writer
+        self._weights = weights
+        self._quantized: dict[str, tuple[str, str]] = {}
+
+    def linear(self, x: str, layer: str) -> str:
+        """(..., K) -> (..., N)"""
+        weight, writer = self._weights[layer], self._writer
+        if not isinstance(weight, QuantizedWeight):
+            return writer.op("MatMul", x, writer.constant(weight))
+        rounded, peak = self._quantize(x)
+        values, scale = writer.constant(weight.values), writer.constant(weight.scale)
+        inputs = (rounded, values, self._scale, scale, self._zero)
+        return writer.op("Mul", writer.op("MatMulIntegerToFloat", *inputs, contrib=True), peak)
+
+    def _quantize(self, x: str) -> tuple[str, str]:
+        """Rounded to uint8 (..., K), and the largest magnitude (..., 1) of each token; q, k and v share theirs."""
+        if x not in self._quantized:
+            op, constant = self._writer.op, self._writer.constant
+            largest = op("ReduceMax", op("Abs", x), constant([-1]), keepdims=1)
+            peak = op("Max", largest, constant(_LEAST, np.float32))
+            self._quantized[x] = op("QuantizeLinear", op("Div", x, peak), self._scale, self._zero), peak
+        return self._quantized[x]
+
+    @property
+    def _scale(self) -> str:
+        return self._writer.constant(1 / 127, np.float32)
+
+    @property
+    def _zero(self) -> str:
+        return self._writer.constant(128, np.uint8)
 
 
 def quantize_table(source: Path, target: Path) -> None:
@@ -60,70 +83,5 @@ def quantize_rows(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8]
 
 def quantize_tokens(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What the graph makes of activations (N, K): rounded to 8 bits per token, as float32 again."""
-    peak = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(1e-12))
+    peak = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(_LEAST))
     return (np.rint(x / peak * 127) / 127 * peak).astype(np.float32)
-
-
-class _Rewriter:
-    """One pass over a graph's nodes, in their topological order."""
-
-    def __init__(self, graph: Any, weights: Mapping[str, QuantizedWeight]) -> None:
-        self._graph = graph
-        self._weights = weights
-        self._nodes: list[Any] = []
-        self._written: set[str] = set()
-        self._quantized: set[str] = set()
-
-    def run(self) -> None:
-        """Rewrite the graph in place."""
-        self._add_constant("qdts.last", np.array([-1], np.int64))
-        self._add_constant("qdts.least", np.float32(1e-12))
-        self._add_constant("qdts.scale", np.float32(1 / 127))
-        self._add_constant("qdts.zero", np.uint8(128))
-        for node in self._graph.node:
-            if node.op_type == "MatMul" and node.input[1] in self._weights:
-                self._replace(node)
-            else:
-                self._nodes.append(node)
-        replace_nodes(self._graph, self._nodes)
-
-    def _replace(self, node: Any) -> None:
-        x, weight, out = node.input[0], node.input[1], node.output[0]
-        self._quantize_activation(x)
-        self._add_weight(weight)
-        inputs = [f"{x}.uint8", f"{weight}.int8", "qdts.scale", f"{weight}.scale", "qdts.zero"]
-        self._emit("MatMulIntegerToFloat", inputs, f"{out}.unscaled", domain=_DOMAIN)
-        self._emit("Mul", [f"{out}.unscaled", f"{x}.max"], out)
-
-    def _quantize_activation(self, x: str) -> None:
-        if x in self._quantized:  # q, k and v share theirs
-            return
-        self._quantized.add(x)
-        self._emit("Abs", [x], f"{x}.abs")
-        self._emit("ReduceMax", [f"{x}.abs", "qdts.last"], f"{x}.peak", keepdims=1)
-        self._emit("Max", [f"{x}.peak", "qdts.least"], f"{x}.max")
-        self._emit("Div", [x, f"{x}.max"], f"{x}.unit")
-        self._emit("QuantizeLinear", [f"{x}.unit", "qdts.scale", "qdts.zero"], f"{x}.uint8")
-
-    def _add_weight(self, name: str) -> None:
-        if name not in self._written:
-            self._written.add(name)
-            self._add_constant(f"{name}.int8", self._weights[name].values)
-            self._add_constant(f"{name}.scale", self._weights[name].scale)
-
-    def _add_constant(self, name: str, value: Any) -> None:
-        self._graph.initializer.append(_numpy_helper.from_array(np.asarray(value), name))
-
-    def _emit(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-        name = f"{kind}:{output}"
-        self._nodes.append(_helper.make_node(kind, list(inputs), [output], name=name, **attributes))
-
-
-def replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
-    """Give a graph these nodes and leave only the constants they use."""
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
+
 from qdts.errors import WeightsMissing
+from qdts.models import checkpoint
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.samples import SAMPLE_V1, load_row_file
 from qdts.models.export.calibration import Calibration, calibrate
 from qdts.models.export.clips import QuantizedWeight, quantize_weight
 from qdts.models.export.config import CalibrationConfig, QuantizeConfig
-from qdts.models.export.int8 import quantize_table, write_int8_graph
+from qdts.models.export.cpu_graphs import Floats, Net, write_cpu_graphs
+from qdts.models.export.head import write_head
+from qdts.models.export.int8 import quantize_table
 from qdts.models.export.layers import Graph, Layer, matching, read_graph
 from qdts.models.export.sqnr import LayerReport, QuantizeReport, count_clips, sqnr_db
 from qdts.models.export.to_onnx import GRAPHS
@@ -60,10 +66,15 @@ def write_int8(
     kept = matching([*chain(*(graph.layers for graph in graphs.values()))], config.keep_fp32)
     target.mkdir(parents=True, exist_ok=True)
     layers: list[LayerReport] = []
-    for name, graph in graphs.items():
+    written: dict[str, QuantizedWeight | Floats] = {}
+    for graph in graphs.values():
         weights = _choose(graph, kept, config, calibration)
-        write_int8_graph(graph, weights, target / name)
+        written |= {layer.name: weights.get(layer.weight, graph.weights[layer.weight]) for layer in graph.layers}
         layers += [_report(layer, graph, weights, config, calibration) for layer in graph.layers]
+    net = checkpoint.load(config.model)
+    parameters = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    write_cpu_graphs(Net(config=net.config, layers=written, parameters=parameters), target)
+    write_head(_quantize_head(source / EMBEDDING, config.weight_bits), target)
     quantize_table(source / EMBEDDING, target / EMBEDDING)
     report = QuantizeReport(
         weight_bits=config.weight_bits,
@@ -75,6 +86,12 @@ def write_int8(
     )
     report.save(target / QUANTIZATION)
     return report
+
+
+def _quantize_head(table: Path, bits: int) -> QuantizedWeight:
+    """The output layer (C, V)."""
+    tensors = load_file(table)
+    return quantize_weight(np.ascontiguousarray(tensors.get("head", tensors["tokens"]).T), bits=bits)
 
 
 def _choose(graph: Graph, kept: frozenset[str], config: QuantizeConfig, calibration: Calibration | None) -> Weights:

@@ -1,11 +1,11 @@
-"""T5 in torch -> three fp32 ONNX graphs and the embedding table that `runtimes.onnx_runtime` runs.
+"""T5 in torch -> fp32 ONNX graphs and the embedding table that `runtimes.onnx_runtime` runs.
 
 encoder.onnx  embedded (B, S, C), mask (B, S) -> hidden (B, S, C)
 start.onnx    hidden (B, S, C) [, features (B, S, F), present (B,)] -> per layer key, value (B, H, S, D)
 step.onnx     embedded (B, T, C), lengths (B,), positions (B, T), visible (B, T, T), mask (B, S), the document's and
               the cache's keys and values -> state (B, T, C), new keys and values (B, H, T, D)
 
-The vocabulary's table stays outside: it exists once, and a step reads only the rows it needs.
+The vocabulary's table stays outside: a step reads only the rows it needs. Free choices are made by head.onnx (head.py).
 A state times the table is the scores: T5's scaling of tied embeddings is folded into the state.
 """
 
@@ -19,6 +19,7 @@ import torch
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
+from qdts.models.export.head import write_head
 from qdts.models.nets.layers import KeyValue
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.embedding import EMBEDDING
@@ -84,13 +85,15 @@ class _Trace:
 
 
 def export_graphs(net: T5, directory: Path) -> None:
-    """Write the three fp32 graphs and embedding.safetensors."""
+    """Write the fp32 graphs and embedding.safetensors."""
     directory.mkdir(parents=True, exist_ok=True)
     net = net.eval()
     with torch.inference_mode():
         for name, trace in zip(GRAPHS, (_encoder(net), _start(net), _step(net)), strict=True):
             _export(trace, directory / name)
-    save_file(_tables(net), directory / EMBEDDING)
+    tables = _tables(net)
+    save_file(tables, directory / EMBEDDING)
+    write_head(np.ascontiguousarray(tables.get("head", tables["tokens"]).T), directory)
 
 
 def _export(trace: _Trace, path: Path) -> None:

@@ -21,6 +21,10 @@ from qdts.models.tokenizer import END
 class Head(Protocol):
     """Scores of vocabulary entries at decoder states."""
 
+    def best(self, hidden: Floats) -> Ids:
+        """(N, C) -> (N,), the lowest id of the highest score in the whole vocabulary"""
+        ...
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
         ...
@@ -79,7 +83,7 @@ def choose(head: Head, hidden: Floats, counts: Ids, allowed: Allowed | None, noi
                 chosen[row, column] = _best(head, hidden[row, column], ids)
     if free:
         where = tuple(np.asarray(free).T)
-        chosen[where] = head.scores(hidden[where], None).argmax(-1)
+        chosen[where] = head.best(hidden[where])
     return chosen
 
 

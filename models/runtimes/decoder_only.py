@@ -35,6 +35,10 @@ class _Head:
 
     net: DecoderOnly
 
+    def best(self, hidden: Floats) -> Ids:
+        """(N, C) -> (N,), the lowest id of the highest score"""
+        return self.scores(hidden, None).argmax(-1)
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
         return self.net.logits(torch.tensor(hidden), None if ids is None else torch.tensor(ids)).numpy()

@@ -45,6 +45,10 @@ class _TorchHead:
     net: T5
     device: torch.device
 
+    def best(self, hidden: Floats) -> Ids:
+        """(N, C) -> (N,), the lowest id of the highest score"""
+        return self.scores(hidden, None).argmax(-1)
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
         chosen = None if ids is None else torch.tensor(ids, device=self.device)

@@ -30,6 +30,10 @@ class Table:
         """(...) -> (..., C)"""
         return self.rows[ids].astype(np.float32) * self.scale[ids][..., None]
 
+    def best(self, hidden: Floats) -> Ids:
+        """(N, C) -> (N,), the lowest id of the highest score"""
+        return self.scores(hidden, None).argmax(-1)
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, K), or (N, V) where ids is None"""
         if ids is None:

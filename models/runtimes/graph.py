@@ -31,10 +31,10 @@ class Graph:
         check_providers(config.providers, cast(list[str], self._session.get_providers()))
         self.names: tuple[str, ...] = tuple(node.name for node in self._session.get_inputs())
 
-    def run(self, *inputs: Array) -> list[Floats]:
-        """The outputs for inputs in the order of `names`."""
+    def run(self, *inputs: Array, outputs: Sequence[str] | None = None) -> list[Floats]:
+        """The outputs of these names, or all, for inputs in the order of `names`."""
         feeds: Mapping[str, Array] = dict(zip(self.names, inputs, strict=True))
-        return cast(list[Floats], self._session.run(None, feeds))
+        return cast(list[Floats], self._session.run(outputs, feeds))
 
     def shape(self, name: str) -> list[int | str]:
         """An input's shape; free dimensions are names."""

@@ -25,6 +25,7 @@ from qdts.models.runtimes.slots import SlotCache
 check_onnxruntime()  # before the import below meets a broken installation
 
 from qdts.models.runtimes.graph import Array, Graph, num_threads  # noqa: E402
+from qdts.models.runtimes.onnx_head import HEAD, OnnxHead  # noqa: E402
 
 _STEP_INPUTS = ("embedded", "lengths", "positions", "visible", "mask")
 
@@ -77,6 +78,7 @@ class OnnxRuntime:
         self._encoder = open_graph(graphs / "encoder.onnx", config)
         self._start = open_graph(graphs / "start.onnx", config)
         self._step = open_graph(graphs / "step.onnx", config)
+        self._head = OnnxHead(self._embedding.head, lambda: open_graph(graphs / HEAD, config))
         # start: hidden, and for a network with interaction features: features, present
         has_features = len(self._start.names) > 1
         self._num_features = cast(int, self._start.shape("features")[2]) if has_features else 0
@@ -135,7 +137,7 @@ class OnnxRuntime:
             hidden = self._extend(held, rows, tokens[rows, :width], counts[rows], layout)
             permitted = None if allowed is None else [allowed[int(row)] for row in rows]
             noise = RowNoise([held.noise[int(row)] for row in rows] if held.noise else (), layout[0])
-            chosen[rows, :width] = choose(self._embedding.head, hidden, counts[rows], permitted, noise)
+            chosen[rows, :width] = choose(self._head, hidden, counts[rows], permitted, noise)
         return chosen
 
     def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
@@ -143,8 +145,9 @@ class OnnxRuntime:
         cast(OnnxBatch, batch).cache.keep(columns)
 
     def _encode(self, document: Ids) -> Floats:
-        mask = np.ones((1, len(document)), np.bool_)
-        return self._encoder.run(self._embedding.tokens.lookup(document[None]), mask)[0][0]
+        # The graph for CPUs takes no mask: nothing is padded.
+        inputs = (self._embedding.tokens.lookup(document[None]), np.ones((1, len(document)), np.bool_))
+        return self._encoder.run(*inputs[: len(self._encoder.names)])[0][0]
 
     def _project(self, states: States, features: Floats | None) -> list[Floats]:
         """Per layer keys and values (H, S, D) of one document."""

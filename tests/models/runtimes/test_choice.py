@@ -17,6 +17,9 @@ class Scores:
         self._scores = np.array(scores, np.float32)
         self.asked: list[Ids | None] = []
 
+    def best(self, hidden: Floats) -> Ids:
+        return self.scores(hidden, None).argmax(-1)
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         self.asked.append(ids)
         rows = self._scores[hidden[:, 0].astype(int)]
