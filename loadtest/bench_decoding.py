@@ -51,7 +51,7 @@ def make_plan(
         batches=batches,
         check_batch=args.check,
         timing_rows=args.timing_rows,
-        min_pairs=8 if args.quick else 24,
+        min_pairs=4 if args.quick else 24,
         pairs_only=args.quick,
     )
 

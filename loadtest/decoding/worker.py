@@ -59,6 +59,7 @@ def measure(plan: Plan) -> Iterator[tuple[int, Figures]]:
             if isinstance(message, str):
                 raise CannotRun(message)
             yield message
+        process.join()
     finally:
         process.kill()
         process.join()
