@@ -1,8 +1,8 @@
 """How near a request is to what this CPU can do: operations and bytes beside measured time, phase by phase.
 
 Counted from the net's shape (loadtest/roofline/counting.py), measured through ONNX Runtime at int8 and fp32, compared
-with peaks sampled beside each repeat: large 8-bit and fp32 products, reading from the last cache and from memory. Writes
-results/roofline.json, .md and .png.
+with peaks sampled beside each repeat: large 8-bit and fp32 products, reading from the last cache and from memory.
+Writes results/roofline.json, .md and .png.
 """
 
 import argparse
