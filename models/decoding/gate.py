@@ -33,7 +33,7 @@ class Offer:
 
 
 class DraftGate:
-    """Knows the costs of one runtime; told how every draft turned out (hindsight.py). One thread at a time."""
+    """Knows the costs of one runtime; told how every draft turned out (tracker.py). One thread at a time."""
 
     def __init__(self, costs: StepCosts, *, opening_share: float = 0.7, free_share: float = 0.5) -> None:
         self._costs = costs
@@ -57,7 +57,8 @@ class DraftGate:
         if not waiting:
             return False
         size = len(offers)
-        now = self._widening(size, width, max(offer.width(_WHOLE) for offer in waiting))
+        wider = max(width, *(offer.width(_WHOLE) for offer in waiting))
+        now = self._costs.step_ms(size, wider) - self._costs.step_ms(size, width)
         later = self._costs.step_ms(size, max(len(offer.draft) for offer in waiting))
         others = (1 - len(waiting) / size) * self._costs.step_ms(size, 1)
         return now <= self._opening_share * (later - others)
@@ -71,14 +72,10 @@ class DraftGate:
 
         def saved_ms(limit: int) -> float:
             expected = sum(num_right[min(limit, len(offer.draft))] for offer in free)
-            wider = max((offer.width(limit) for offer in free), default=width)
-            return per_token * expected - self._widening(len(offers), width, wider)
+            wider = max(width, *(offer.width(limit) for offer in free))
+            return per_token * expected - self._costs.step_ms(len(offers), wider)
 
-        return max(range(longest + 1), key=saved_ms)
-
-    def _widening(self, size: int, width: int, wider: int) -> float:
-        """Milliseconds more."""
-        return self._costs.step_ms(size, max(width, wider)) - self._costs.step_ms(size, width)
+        return max(range(longest + 1), key=saved_ms) if free else 0
 
     def learn(self, odds: Odds, depth: int, is_right: bool) -> None:
         """Of a draft whose first `depth` tokens were right, the next one was, or was not."""

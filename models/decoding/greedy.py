@@ -13,7 +13,7 @@ from qdts.models.decoding.base import DecodingState
 from qdts.models.decoding.drafting.base import Drafter, NoDrafter
 from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
 from qdts.models.decoding.gate import DraftGate, Offer
-from qdts.models.decoding.hindsight import Hindsight
+from qdts.models.decoding.tracker import DraftTracker
 from qdts.models.runtimes.base import Allowed, Batch, Ids, Runtime
 
 
@@ -28,7 +28,7 @@ class Row:
     is_active: bool = True
     num_drafted: int = 0
     num_accepted: int = 0
-    hindsight: Hindsight = field(default_factory=Hindsight)
+    tracker: DraftTracker = field(default_factory=DraftTracker)
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class GreedyDecoder:
             limits = self._gate.limits(offers)
         steps = [_NOTHING for _ in self.rows]
         for limit, (index, draft) in zip(limits, drafts.items(), strict=True):
-            self.rows[index].hindsight.watch(draft)
+            self.rows[index].tracker.watch(draft)
             steps[index] = _permitted(self.rows[index], draft, limit)
         return steps
 
@@ -145,7 +145,7 @@ class GreedyDecoder:
         row.num_drafted += len(step.draft)
         row.num_accepted += num_right
         if self._gate is not None:
-            row.hindsight.follow(written, self._gate)
+            row.tracker.follow(written, self._gate)
         row.drafter.observe([UNKNOWN if place == ROOT else int(after[place]) for place in step.places])
         row.drafter.extend(written)
         # The last one written is pending: it is not kept, though it may have been drafted.

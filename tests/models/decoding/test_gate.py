@@ -7,7 +7,7 @@ import pytest
 from qdts.models.decoding.costs import StepCosts
 from qdts.models.decoding.drafting.draft import Draft, Odds
 from qdts.models.decoding.gate import DraftGate, Offer
-from qdts.models.decoding.hindsight import Hindsight
+from qdts.models.decoding.tracker import DraftTracker
 
 # Tokens nearly free, as where the machine waits for memory; and tokens dear, as where it computes.
 FREE = StepCosts(batch_sizes=(1, 64), widths=(1, 64), ms=((1.0, 1.1), (1.2, 1.4)))
@@ -44,9 +44,9 @@ LINE = StepCosts(batch_sizes=(1, 2), widths=(1, 17), ms=((1.0, 5.0), (2.0, 10.0)
 
 def tell(gate: DraftGate, draft: Draft, written: Sequence[int], times: int) -> None:
     for _ in range(times):
-        hindsight = Hindsight()
-        hindsight.watch(draft)
-        hindsight.follow(written, gate)
+        tracker = DraftTracker()
+        tracker.watch(draft)
+        tracker.follow(written, gate)
 
 
 def test_drafts_that_are_always_right_or_wrong_are_learned() -> None:
@@ -110,7 +110,7 @@ def test_one_opening_among_many_sequences_saves_no_whole_step() -> None:
 def test_bad_drafts_cost_less_than_one_per_cent(odds: Odds, size: int) -> None:
     """By the gate's own table, its first guesses included."""
     costs = StepCosts(batch_sizes=(1, 32), widths=(1, 33), ms=((1.0, 2.0), (8.0, 60.0)))
-    gate, watched = DraftGate(costs), [Hindsight() for _ in range(size)]
+    gate, watched = DraftGate(costs), [DraftTracker() for _ in range(size)]
     plain = spent = late = 0.0
     for number in range(4000):
         draft = drafted(24, odds)

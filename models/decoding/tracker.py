@@ -1,7 +1,8 @@
 """Whether a draft was right, told by what was written, not by verification: what a gate holds back is judged, too.
 
 Greedy decoding writes the same tokens whether a draft is verified or not. So a gate that has closed learns at no cost
-that drafts have become right, and needs no trial.
+that drafts have become right, and needs no trial. (But a drafter that gets better only by being verified, as jacobi
+does, stays as it is.)
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ class Learner(Protocol):
         ...
 
 
-class Hindsight:
+class DraftTracker:
     """Follows one draft of a sequence at a time, over several steps if need be, until it is wrong or at its end.
 
     A draft made meanwhile is not followed: it says what the one before said.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdts.models.decoding.drafting.draft import Draft, Odds
-from qdts.models.decoding.hindsight import Hindsight
+from qdts.models.decoding.tracker import DraftTracker
 
 
 class Told:
@@ -18,10 +18,10 @@ class Told:
 
 
 def outcomes(draft: Draft, *written: Sequence[int]) -> list[tuple[int, bool]]:
-    hindsight, told = Hindsight(), Told()
-    hindsight.watch(draft)
+    tracker, told = DraftTracker(), Told()
+    tracker.watch(draft)
     for tokens in written:
-        hindsight.follow(tokens, told)
+        tracker.follow(tokens, told)
     assert {odds for odds, _, _ in told.outcomes} <= {draft.odds}
     return [(depth, is_right) for _, depth, is_right in told.outcomes]
 
@@ -57,8 +57,8 @@ def test_it_makes_no_difference_in_how_many_steps_it_was_written(
 
 
 def test_one_draft_at_a_time() -> None:
-    hindsight, told = Hindsight(), Told()
+    tracker, told = DraftTracker(), Told()
     for draft, written in [([5, 6], [5]), ([6, 7], [6]), ([7, 8], [9]), ([1], [1])]:
-        hindsight.watch(Draft.chain(draft))
-        hindsight.follow(written, told)
+        tracker.watch(Draft.chain(draft))
+        tracker.follow(written, told)
     assert [(depth, is_right) for _, depth, is_right in told.outcomes] == [(0, True), (1, True), (0, False), (0, True)]
