@@ -51,7 +51,7 @@ def make_plan(
         batches=batches,
         check_batch=args.check,
         timing_rows=args.timing_rows,
-        min_pairs=4 if args.quick else 24,
+        min_pairs=3 if args.quick else 24,
         pairs_only=args.quick,
     )
 
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = run(model, rows, args, keep=lambda found: record(NAME, args, found, args.results))
     finish(NAME, args, figures, args.results)
     if not args.quick and figures["rows"]:
-        save_plot(figures["runtimes"], args.results / f"{NAME}.png", f"{figures['model']}, {args.threads} threads")
+        save_plot(figures["runtimes"], args.results / f"{NAME}.png", f"{figures['model']}, threads: {args.threads}")
     return 0 if figures["lossless"] else 1
 
 

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finish("roofline", args, figures, args.results)
     if not args.quick:
         (args.results / "roofline.md").write_text(table(figures), encoding="utf-8")
-        save_plot(figures, args.results / "roofline.png", f"{model.name}, {args.threads} threads")
+        save_plot(figures, args.results / "roofline.png", f"{model.name}, threads: {args.threads}")
     return 0
 
 
