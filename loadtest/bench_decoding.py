@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast, get_args
 
 from qdts.loadtest.bench_agreement import choose_rows, with_fp32_graphs
 from qdts.loadtest.decoding.figures import Figures
@@ -27,7 +28,7 @@ from qdts.loadtest.report import RESULTS_DIR, finish, make_parser, now, record
 from qdts.models.evaluation.environment import describe_environment
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.manifest import verify
-from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.runtimes.config import Precision, RuntimeConfig
 from qdts.models.shipped import find_model
 
 NAME = "decoding"
@@ -45,7 +46,7 @@ def make_plan(
     name, _, precision = label.rpartition("_")
     return Plan(
         runtime=name,
-        config=RuntimeConfig(precision=precision, num_threads=args.threads),  # pyright: ignore[reportArgumentType]
+        config=RuntimeConfig(precision=cast(Precision, precision), num_threads=args.threads),
         model=model,
         rows=rows,
         batches=batches,
@@ -96,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = find_model(args.model)
     if model is None:
         parser.error("no model ships and none is named")
+    for label in args.runtimes:
+        if (precision := label.rpartition("_")[2]) not in get_args(Precision):
+            parser.error(f"--runtimes {label}: {precision} is no precision; known: {', '.join(get_args(Precision))}")
     if args.quick:
         args.runtimes, args.rows = args.runtimes[:1], QUICK_ROWS
     rows = choose_rows(args.data, args.rows)

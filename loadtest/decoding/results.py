@@ -38,9 +38,14 @@ def missing(runtimes: Figures, label: str, sizes: Sequence[int], facts: Mapping[
     def is_there(size: int) -> bool:
         batch = batches.get(str(size), {})
         asked = {name: value for name, value in facts.items() if name != "rows" or size == check}
-        return bool(batch) and all(batch.get(name) == value for name, value in asked.items())
+        return bool(batch) and all(_bare(batch.get(name)) == _bare(value) for name, value in asked.items())
 
     return [size for size in sizes if not is_there(size)]
+
+
+def _bare(fact: Any) -> Any:
+    """A commit without its "+": the results, being written, are changed files themselves."""
+    return fact.removesuffix("+") if isinstance(fact, str) else fact
 
 
 def summarize(model: str, runtimes: Figures) -> Figures:

@@ -53,3 +53,9 @@ def test_a_quick_run_says_what_gates_read(tmp_path: Path, capfd: pytest.CaptureF
     assert {"lossless", "rows", "tokens_per_step", "decode_speedup", "worst_batch_ratio"} <= set(figures)
     assert figures["lossless"] is True and figures["rows"] == ROWS
     assert figures["tokens_per_step"] > 3
+
+
+def test_a_runtime_without_a_known_precision_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench_decoding.main(["--runtimes", "onnx"])
+    assert "--runtimes onnx: onnx is no precision; known: int8, fp32" in capsys.readouterr().err

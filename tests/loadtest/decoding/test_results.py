@@ -31,6 +31,8 @@ def test_what_was_measured_so_is_not_missing() -> None:
     assert missing(runtimes, "a", [1, 8], {"rows": 200, "commit": "x"}, check=8) == [8]
     assert missing(runtimes, "a", [1, 8], {"rows": 100, "commit": "y"}, check=8) == [1, 8]
     assert missing(runtimes, "b", [1], {"rows": 100}, check=8) == [1]
+    # Results that were written meanwhile are no change of the code.
+    assert missing(runtimes, "a", [1, 8], {"rows": 100, "commit": "x+"}, check=8) == []
 
 
 def test_the_headline_is_int8s_and_the_bars_are_everybodys() -> None:
