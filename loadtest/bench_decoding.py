@@ -1,183 +1,83 @@
-"""What drafts save: steps, tokens per step and milliseconds of the decode phase, by drafter and batch size.
+"""What drafts save: steps, tokens per step, milliseconds and requests a second, by runtime, drafter and batch size.
 
-none: token by token, plain greedy · pieces: the copy constraint's own drafts · gated: the same, let through by the
-measured costs of a step, as served · copy: a suffix automaton over the prompt · trie: what earlier replies said ·
-jacobi: the net's own n-grams · combined: copy, trie and jacobi in one tree. All under the copy constraint, on the same
-encoded prompts, batch by batch in turn, so that what else runs on the machine hits all alike. Lossless means: the same
-tokens as plain greedy on every row.
+Each runtime runs in a process of its own, whose peak memory is told. At one batch size, `--check`, every drafter writes
+all rows and must write plain greedy's tokens: lossless. At the other sizes `--timing-rows` of them are written. Plain
+and gated decoding run in pairs; the median ratio says whether drafts ever make a batch slower. Results are kept as they
+come and merged into results/decoding.json, so a long measurement can be split:
+
+    bench_decoding.py --data DIR --rows 1000 --timing-rows 1000 --runtimes onnx_int8 onnx_fp32
+    bench_decoding.py --data DIR --rows 1000 --runtimes eager_fp32 --batches 1 8
+    bench_decoding.py --data DIR --rows 1000 --resume
+
+The drafters: loadtest/decoding/drafters.py.
 """
 
 import argparse
-import resource
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
+from typing import cast, get_args
 
 from qdts.loadtest.bench_agreement import choose_rows, with_fp32_graphs
-from qdts.loadtest.report import finish, make_parser
-from qdts.models.copy_source import copy_state, piece_drafter
-from qdts.models.decoding.copying import CopyState
-from qdts.models.decoding.costs import measure_step_costs
-from qdts.models.decoding.drafting.base import Drafter, NoDrafter
-from qdts.models.decoding.drafting.combined import CombinedDrafter
-from qdts.models.decoding.drafting.copying import CopyDrafter
-from qdts.models.decoding.drafting.jacobi import JacobiDrafter
-from qdts.models.decoding.drafting.trie import OutputTrie, TrieDrafter
-from qdts.models.decoding.gate import DraftGate
-from qdts.models.decoding.greedy import GreedyDecoder, Row
+from qdts.loadtest.decoding.figures import Figures
+from qdts.loadtest.decoding.plot import save_plot
+from qdts.loadtest.decoding.results import HEADLINE, add_batch, load_runtimes, missing, summarize
+from qdts.loadtest.decoding.worker import CannotRun, Plan, measure
+from qdts.loadtest.report import RESULTS_DIR, finish, make_parser, now, record
+from qdts.models.evaluation.environment import describe_environment
 from qdts.models.evaluation.rows import EvalRow
-from qdts.models.evaluation.systems import document_of
-from qdts.models.lexicon import Lexicon
-from qdts.models.prompt import Prompt, PromptBuilder, PromptConfig
-from qdts.models.runtimes import load_runtime
-from qdts.models.runtimes.base import Floats, Runtime, States
-from qdts.models.runtimes.config import RuntimeConfig
+from qdts.models.manifest import verify
+from qdts.models.runtimes.config import Precision, RuntimeConfig
 from qdts.models.shipped import find_model
-from qdts.models.summarizer import SummarizerConfig, read_prompts
-from qdts.models.tokenizer import Tokenizer
 
-PLAIN, GATED = "none", "gated"
-BATCH_SIZES = (1, 8, 32)
-RUNTIMES = {"onnx_int8": ("onnx", "int8"), "onnx_fp32": ("onnx", "fp32"), "eager_fp32": ("eager", "fp32")}
-MAX_WORDS = 50
+NAME = "decoding"
+RUNTIMES = (HEADLINE, "onnx_fp32", "eager_fp32")
+BATCHES = (1, 8, 32, 64)
+QUICK_ROWS = 64
 
-Make = Callable[[Prompt, CopyState], Drafter]
+Keep = Callable[[Figures], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A prompt, read."""
-
-    prompt: Prompt
-    states: States
-    features: Floats
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one drafter did over all rows: tokens and summaries, steps per sequence, milliseconds."""
-
-    outputs: list[list[int]] = field(default_factory=list[list[int]])
-    num_steps: int = 0
-    ms: list[float] = field(default_factory=list[float])
-
-    @property
-    def tokens_per_step(self) -> float:
-        """Of one sequence, the chosen token included."""
-        return sum(map(len, self.outputs)) / self.num_steps
-
-
-def drafters() -> dict[str, Make]:
-    """By name; those of one name share a trie."""
-    trie = OutputTrie()
-
-    def copying(prompt: Prompt) -> Drafter:
-        return CopyDrafter([prompt.prefix.tolist(), prompt.encoder_ids.tolist()], min_match=1, per_match=64)
-
-    def jacobi(prompt: Prompt) -> Drafter:
-        return JacobiDrafter(prompt.encoder_ids.tolist(), window=5, ngram=4, candidates=5)
-
-    return {
-        PLAIN: lambda prompt, state: NoDrafter(),
-        "pieces": piece_drafter,
-        GATED: piece_drafter,
-        "copy": lambda prompt, state: copying(prompt),
-        "trie": lambda prompt, state: TrieDrafter(trie),
-        "jacobi": lambda prompt, state: jacobi(prompt),
-        "combined": lambda prompt, state: CombinedDrafter([copying(prompt), TrieDrafter(trie), jacobi(prompt)]),
-    }
-
-
-def read_all(runtime: Runtime, builder: PromptBuilder, rows: Sequence[EvalRow]) -> Iterator[Encoded]:
-    """Every row, one by one."""
-    for row in rows:
-        prompt = builder.build(row.query, document_of(row), max_words=MAX_WORDS)
-        states, features = read_prompts(runtime, [prompt])
-        yield Encoded(prompt, states[0], features[0])
-
-
-def decode(runtime: Runtime, group: Sequence[Encoded], make: Make, gate: DraftGate | None, tally: Tally) -> None:
-    """Write the summaries of one batch; the time is that of the steps alone."""
-    config = SummarizerConfig()
-    batch = runtime.start([one.states for one in group], [one.features for one in group])
-    rows: list[Row] = []
-    for one in group:
-        state = copy_state(one.prompt, trims=False)
-        rows.append(Row(one.prompt.prefix.tolist(), state, make(one.prompt, state)))
-    decoder = GreedyDecoder(
-        runtime, batch, rows, max_tokens=config.max_output_tokens, max_draft=config.max_draft, gate=gate
+def make_plan(
+    label: str, model: Path, rows: Sequence[EvalRow], batches: Sequence[int], args: argparse.Namespace
+) -> Plan:
+    """Of a runtime by its label, <name>_<precision>."""
+    name, _, precision = label.rpartition("_")
+    return Plan(
+        runtime=name,
+        config=RuntimeConfig(precision=cast(Precision, precision), num_threads=args.threads),
+        model=model,
+        rows=rows,
+        batches=batches,
+        check_batch=args.check,
+        timing_rows=args.timing_rows,
+        min_pairs=3 if args.quick else 24,
+        pairs_only=args.quick,
     )
-    started = time.perf_counter()
-    while decoder.active:
-        tally.num_steps += len(decoder.active)
-        decoder.step()
-    tally.ms.append(1000 * (time.perf_counter() - started) / len(group))
-    tally.outputs += [row.tokens for row in rows]
 
 
-def compare(
-    runtime: Runtime, encoded: Sequence[Encoded], batch_size: int, names: Sequence[str], gate: DraftGate
-) -> dict[str, Tally]:
-    """Every drafter over all rows, in turn for each batch."""
-    makes = drafters()
-    tallies = {name: Tally() for name in names}
-    groups = [encoded[first : first + batch_size] for first in range(0, len(encoded), batch_size)]
-    for number, group in enumerate(tqdm(groups, desc=f"{runtime.info.name}, batches of {batch_size}", leave=False)):
-        # In another order each time: the first of a batch meets cold caches.
-        turn = number % len(names)
-        for name in [*names[turn:], *names[:turn]]:
-            decode(runtime, group, makes[name], gate if name == GATED else None, tallies[name])
-    return tallies
-
-
-def figures_of(tallies: Mapping[str, Tally]) -> dict[str, dict[str, float | int]]:
-    """By drafter; speed against plain decoding is the median of the batches' ratios."""
-    plain = tallies[PLAIN]
-    return {
-        name: {
-            "same_rows": sum(ours == theirs for ours, theirs in zip(tally.outputs, plain.outputs, strict=True)),
-            "tokens_per_step": round(tally.tokens_per_step, 2),
-            "ms_per_request": round(float(np.median(tally.ms)), 3),
-            "speedup": round(float(np.median([p / own for p, own in zip(plain.ms, tally.ms, strict=True)])), 2),
-        }
-        for name, tally in tallies.items()
-    }
-
-
-def measure(model: Path, rows: Sequence[EvalRow], args: argparse.Namespace) -> dict[str, object]:
-    """Everything; the headline figures are of int8 at batch size 1, gated as served."""
-    builder = PromptBuilder(
-        Tokenizer.load(model / "tokenizer.json"), Lexicon.load(model / "lexicon.safetensors"), PromptConfig()
-    )
-    by_runtime: dict[str, dict[str, dict[str, dict[str, float | int]]]] = {}
-    for label in args.runtimes:
-        name, precision = RUNTIMES[label]
-        runtime = load_runtime(name, model, RuntimeConfig(precision=precision, num_threads=args.threads))
-        gate = DraftGate(measure_step_costs(runtime, batch_sizes=BATCH_SIZES))
-        encoded = list(tqdm(read_all(runtime, builder, rows), total=len(rows), desc=f"{label}: reading", leave=False))
-        sizes = BATCH_SIZES if label == args.runtimes[0] else BATCH_SIZES[:1]
-        by_runtime[label] = {
-            str(size): figures_of(compare(runtime, encoded, size, list(drafters()), gate)) for size in sizes
-        }
-    first = by_runtime[args.runtimes[0]]
-    return {
-        "rows": len(rows),
-        "lossless": all(
-            figures["same_rows"] == len(rows)
-            for sizes in by_runtime.values()
-            for by_drafter in sizes.values()
-            for figures in by_drafter.values()
-        ),
-        "tokens_per_step": first["1"][GATED]["tokens_per_step"],
-        "decode_speedup": first["1"][GATED]["speedup"],
-        "worst_batch_ratio": round(1 / min(by_drafter[GATED]["speedup"] for by_drafter in first.values()), 3),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "runtimes": by_runtime,
-    }
+def run(model: Path, rows: Sequence[EvalRow], args: argparse.Namespace, keep: Keep = lambda figures: None) -> Figures:
+    """Measure what is asked for and merge it into what `args.results` knows of this model; `keep` gets all as it
+    grows."""
+    manifest = verify(model)
+    identity = f"{manifest.name}@{manifest.digest[:12]}"
+    facts = {"rows": len(rows), "threads": args.threads, "commit": describe_environment()["commit"]}
+    runtimes = {} if args.quick else load_runtimes(args.results / f"{NAME}.json", identity)
+    needs_graphs = any(label.endswith("_fp32") for label in args.runtimes)
+    with with_fp32_graphs(model) if needs_graphs else nullcontext(model) as directory:
+        for label in args.runtimes:
+            asked: list[int] = args.batches
+            sizes = missing(runtimes, label, asked, facts, check=args.check) if args.resume else asked
+            try:
+                for size, figures in measure(make_plan(label, directory, rows, sizes, args)) if sizes else ():
+                    stamp = {"threads": args.threads, "commit": facts["commit"], "at": now()}
+                    add_batch(runtimes, label, size, {**figures, **stamp})
+                    keep(summarize(identity, runtimes))
+            except CannotRun as error:
+                print(f"{label}: {error}", file=sys.stderr)
+                runtimes.setdefault(label, {"unavailable": str(error)})
+    return summarize(identity, runtimes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -185,19 +85,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__ or "")
     parser.add_argument("--model", default="", help="a model directory or the name of a shipped one")
     parser.add_argument("--data", type=Path, help="directory of the public evaluation sets")
-    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=200, help="on which every drafter is checked")
+    parser.add_argument("--timing-rows", type=int, default=256, help="of these, at the other batch sizes")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), metavar="NAME_PRECISION")
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), metavar="SIZE")
+    parser.add_argument("--check", type=int, default=8, metavar="SIZE", help="the batch size of all rows")
+    parser.add_argument("--resume", action="store_true", help="keep what was measured at this commit")
+    parser.add_argument("--results", type=Path, default=RESULTS_DIR, metavar="DIR")
     args = parser.parse_args(argv)
     model = find_model(args.model)
     if model is None:
         parser.error("no model ships and none is named")
+    for label in args.runtimes:
+        if (precision := label.rpartition("_")[2]) not in get_args(Precision):
+            parser.error(f"--runtimes {label}: {precision} is no precision; known: {', '.join(get_args(Precision))}")
     if args.quick:
-        args.runtimes = args.runtimes[:1]
-    rows = choose_rows(args.data, 32 if args.quick else args.rows)
-    with with_fp32_graphs(model) as directory:
-        figures = measure(directory, rows, args)
-    finish("decoding", args, figures)
+        args.runtimes, args.rows = args.runtimes[:1], QUICK_ROWS
+    rows = choose_rows(args.data, args.rows)
+    figures = run(model, rows, args, keep=lambda found: record(NAME, args, found, args.results))
+    finish(NAME, args, figures, args.results)
+    if not args.quick and figures["rows"]:
+        save_plot(figures["runtimes"], args.results / f"{NAME}.png", f"{figures['model']}, threads: {args.threads}")
     return 0 if figures["lossless"] else 1
 
 

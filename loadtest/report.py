@@ -24,17 +24,19 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def finish(
-    name: str,
-    args: argparse.Namespace,
-    figures: Mapping[str, object],
-    results_dir: Path = RESULTS_DIR,
+def now() -> str:
+    """The time, as results have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def record(
+    name: str, args: argparse.Namespace, figures: Mapping[str, object], results_dir: Path = RESULTS_DIR
 ) -> dict[str, object]:
-    """Print the figures and, after a full run, write them; returns what was written."""
+    """Figures with where and when they were measured; written unless the run is a quick one."""
     result: dict[str, object] = {
         "benchmark": name,
         "quick": args.quick,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "at": now(),
         **describe_environment(),
         "figures": dict(figures),
     }
@@ -42,6 +44,17 @@ def finish(
         results_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, indent=1, ensure_ascii=False)
         (results_dir / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return result
+
+
+def finish(
+    name: str,
+    args: argparse.Namespace,
+    figures: Mapping[str, object],
+    results_dir: Path = RESULTS_DIR,
+) -> dict[str, object]:
+    """Print the figures and, after a full run, write them; returns what was written."""
+    result = record(name, args, figures, results_dir)
     for figure, value in figures.items():
         print(f"{figure:32} {value}", file=sys.stderr if args.json else sys.stdout)
     if args.json:

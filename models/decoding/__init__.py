@@ -6,4 +6,5 @@ greedy.py       draft -> verify -> accept -> trim
 drafting/       guesses at the next tokens
 costs.py        what a step costs on this machine
 gate.py         how much of a draft is worth that
+tracker.py      how drafts turned out, those held back included
 """

@@ -4,6 +4,7 @@ Shapes: B batch · T tokens of a step, per sequence.
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,14 +39,18 @@ class StepCosts:
             raise ValueError("ms must hold a row per batch size and in it a number per width")
 
     def step_ms(self, batch_size: int, width: int) -> float:
-        """Between the measured ones linear in both; beyond the largest, as between the last two."""
-        by_batch = [_between(width, self.widths, row) for row in self.ms]
-        return _between(batch_size, self.batch_sizes, by_batch)
+        """Between the measured ones linear in both; beyond the largest, as between the last two; never below 0."""
+        row, column = _left(batch_size, self.batch_sizes), _left(width, self.widths)
+        by_batch = [_between(width, self.widths, ms, column) for ms in self.ms[row : row + 2]]
+        return _between(batch_size, self.batch_sizes[row : row + 2], by_batch, 0)
 
 
-def _between(at: float, places: Sequence[int], values: Sequence[float]) -> float:
-    last = len(places) - 2
-    left = min(int(np.searchsorted(places, at, side="right")) - 1, last) if at > places[0] else 0
+def _left(at: int, places: Sequence[int]) -> int:
+    """Which two places, this one and the next, a point is judged by."""
+    return min(max(bisect_right(places, at) - 1, 0), len(places) - 2)
+
+
+def _between(at: int, places: Sequence[int], values: Sequence[float], left: int) -> float:
     slope = (values[left + 1] - values[left]) / (places[left + 1] - places[left])
     return max(0.0, values[left] + slope * (at - places[left]))
 
@@ -63,8 +68,15 @@ def measure_step_costs(
     document = np.full(document_tokens, 2, np.int64)
     (states,) = runtime.encode([document])
     features = np.zeros((document_tokens, runtime.num_features), np.float32) if runtime.num_features else None
-    ms = tuple(tuple(_measure(runtime, states, features, size, widths, repeats)) for size in batch_sizes)
+    measured = np.array([_measure(runtime, states, features, size, widths, repeats) for size in batch_sizes])
+    ms = tuple(map(tuple, without_noise(measured).tolist()))
     return StepCosts(batch_sizes=tuple(batch_sizes), widths=tuple(widths), ms=ms)
+
+
+def without_noise(ms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Milliseconds by batch size and width: no more than where either is larger, since that was done in less."""
+    largest_first = np.minimum.accumulate(np.minimum.accumulate(ms[::-1, ::-1], axis=0), axis=1)
+    return largest_first[::-1, ::-1]
 
 
 def _measure(

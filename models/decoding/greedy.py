@@ -13,6 +13,7 @@ from qdts.models.decoding.base import DecodingState
 from qdts.models.decoding.drafting.base import Drafter, NoDrafter
 from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
 from qdts.models.decoding.gate import DraftGate, Offer
+from qdts.models.decoding.tracker import DraftTracker
 from qdts.models.runtimes.base import Allowed, Batch, Ids, Runtime
 
 
@@ -27,6 +28,7 @@ class Row:
     is_active: bool = True
     num_drafted: int = 0
     num_accepted: int = 0
+    tracker: DraftTracker = field(default_factory=DraftTracker)
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class GreedyDecoder:
             limits = self._gate.limits(offers)
         steps = [_NOTHING for _ in self.rows]
         for limit, (index, draft) in zip(limits, drafts.items(), strict=True):
+            self.rows[index].tracker.watch(draft)
             steps[index] = _permitted(self.rows[index], draft, limit)
         return steps
 
@@ -142,7 +145,7 @@ class GreedyDecoder:
         row.num_drafted += len(step.draft)
         row.num_accepted += num_right
         if self._gate is not None:
-            self._gate.learn(step.draft, num_right)
+            row.tracker.follow(written, self._gate)
         row.drafter.observe([UNKNOWN if place == ROOT else int(after[place]) for place in step.places])
         row.drafter.extend(written)
         # The last one written is pending: it is not kept, though it may have been drafted.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qdts.loadtest.report import finish, make_parser
+from qdts.loadtest.report import finish, make_parser, record
 
 ALWAYS = {"benchmark", "quick", "at", "machine", "versions", "commit", "figures"}
 
@@ -23,3 +23,12 @@ def test_a_full_run_leaves_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     result = finish("demo", make_parser("").parse_args([]), {"speed": 3}, tmp_path / "results")
     assert json.loads((tmp_path / "results" / "demo.json").read_text()) == result
     assert "speed" in capsys.readouterr().out
+
+
+def test_a_long_run_is_recorded_as_it_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = make_parser("").parse_args([])
+    for speed in (3, 4):
+        result = record("demo", args, {"speed": speed}, tmp_path)
+        assert json.loads((tmp_path / "demo.json").read_text()) == result
+    assert set(result) == ALWAYS and result["figures"] == {"speed": 4}
+    assert capsys.readouterr().out == ""

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from qdts.models.decoding.costs import StepCosts, batch_sizes_up_to
+from qdts.models.decoding.costs import StepCosts, batch_sizes_up_to, without_noise
 
 COSTS = StepCosts(batch_sizes=(1, 4), widths=(1, 9, 17), ms=((1.0, 2.0, 4.0), (4.0, 8.0, 16.0)))
 
@@ -41,3 +42,11 @@ def test_bad_tables_are_refused(changes: dict[str, Any], message: str) -> None:
 )
 def test_no_batch_is_measured_that_is_never_run(limit: int, sizes: tuple[int, ...]) -> None:
     assert batch_sizes_up_to(limit) == sizes
+
+
+def test_what_was_done_in_less_time_did_not_need_more() -> None:
+    """A slow moment of the machine shows where a smaller step took longer."""
+    measured = np.array([[9.0, 2.0, 4.0], [3.0, 8.0, 6.0]])
+    assert without_noise(measured).tolist() == [[2.0, 2.0, 4.0], [3.0, 6.0, 6.0]]
+    rising = np.array([[1.0, 2.0], [2.0, 5.0]])
+    assert without_noise(rising).tolist() == rising.tolist()

@@ -346,3 +346,23 @@ def test_what_the_gate_holds_back_was_not_asked() -> None:
     decoder.step()
     assert drafter.observed == [[UNKNOWN] * 3]
     assert decoder.rows[0].num_drafted == 0
+
+
+def test_a_gate_that_has_closed_notices_that_drafts_have_become_right() -> None:
+    """Nothing is verified meanwhile: what is written tells."""
+    gate = DraftGate(StepCosts(batch_sizes=(1, 2), widths=(1, 9), ms=((1.0, 3.0), (2.0, 6.0))))
+    plain = decode([FreeState(VOCAB)], max_tokens=700, max_draft=0).rows[0].tokens
+    drafter = Oracle(plain, [True] * 300)
+    decoder = open_decoder([FreeState(VOCAB)], [0], [drafter], max_tokens=700, gate=gate)
+    row, drafted_at = decoder.rows[0], list[int]()
+    while decoder.active:
+        before = row.num_drafted
+        decoder.step()
+        if row.num_drafted > before:
+            drafted_at.append(len(row.tokens))
+    assert row.tokens == plain
+    closed = [at for at in drafted_at if at < 300]
+    assert closed and max(closed) < 100
+    reopened = [at for at in drafted_at if at >= 300]
+    assert reopened and 300 < min(reopened) < 700
+    assert decoder.num_steps < 660
