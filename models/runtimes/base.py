@@ -52,7 +52,7 @@ class Noise:
 
 
 class Batch(Protocol):
-    """Sequences in flight with their KV cache, in rows 0 to B - 1. Only `join` and `leave` change which row is whose."""
+    """Sequences in flight with their KV cache, in rows 0 to B - 1. Only `join` and `leave` change whose they are."""
 
     @property
     def lengths(self) -> Ids:
