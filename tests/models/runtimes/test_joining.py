@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qdts.models.runtimes.base import Floats, Ids, Noise, Runtime, States
+from qdts.models.runtimes.base import Floats, Noise, Runtime, States
 from qdts.models.runtimes.batching import close_gaps
 from qdts.models.runtimes.eager import EagerRuntime
 from qdts.models.runtimes.onnx_runtime import OnnxRuntime
@@ -55,9 +55,9 @@ def alone(runtime: Runtime, states: States, features: Floats | None, noise: Nois
 def said() -> Said:
     """The sequences of a runtime; each is read once."""
     known: dict[int, list[Sequence]] = {}
-    return lambda runtime: known.setdefault(id(runtime), []) or known[id(runtime)].extend(read(runtime)) or known[
-        id(runtime)
-    ]
+    return lambda runtime: (
+        known.setdefault(id(runtime), []) or known[id(runtime)].extend(read(runtime)) or known[id(runtime)]
+    )
 
 
 class Rows:
