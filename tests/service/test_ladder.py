@@ -28,7 +28,7 @@ async def _ladder() -> AsyncIterator[Callable[..., Ladder]]:
     def build(model: Any = None, auto: Tier = Tier.GENERATIVE) -> Ladder:
         if model is None:
             return Ladder(threads=threads, generator=None, auto=auto)
-        engines.append(Engine(model, max_batch=1, max_queue=8))
+        engines.append(Engine(model, max_batch=1, max_queue=8, max_encode_tokens=100))
         engines[-1].start(lambda: None)
         return Ladder(threads=threads, generator=Generator(summarizer=model, engine=engines[-1]), auto=auto)
 
