@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qdts.errors import WeightsCorrupt
 from qdts.models.document import Document, Summary
 from qdts.models.export.release import export
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.manifest import Description, write
 from qdts.models.prompt import Mode, Prompt
 from qdts.models.settings import Copying, ModelSettings
@@ -304,6 +305,18 @@ def test_a_known_document_is_not_encoded_again(summarizer_dir: Path, monkeypatch
     assert len(document.encoder_ids) not in lengths
     summarize(keeping, second, text.upper(), mode="indexed")
     assert max(lengths) > 20, "another document is"
+
+
+def test_what_is_known_is_not_to_be_read(summarizer_dir: Path, prose: str) -> None:
+    indexed = Summarizer.load(summarizer_dir, replace(CONFIG, mode="indexed", states_bytes=1_000_000))
+    joint = Summarizer.load(summarizer_dir, CONFIG)
+    for which, second in ((indexed, 0), (joint, None)):
+        prompt = which.prepare("engine", Document(text=prose), max_words=9)
+        num_query = len(prompt.query_ids) if which._runtime.num_features == NUM_FEATURES else 0
+        assert which.num_unread(prompt) == len(prompt.encoder_ids) + num_query
+        which.start([prompt])
+        expected = len(prompt.encoder_ids) if second is None else second
+        assert which.num_unread(prompt) == expected + num_query
 
 
 def test_the_mode_is_the_config_s_unless_one_is_named(summarizer_dir: Path) -> None:
