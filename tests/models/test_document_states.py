@@ -81,6 +81,6 @@ def test_a_bound_below_nothing_is_named() -> None:
 
 def test_it_says_what_it_knows() -> None:
     kept, (first, second) = DocumentStates(10_000), documents(5, 6)
-    kept.read(Counting(), [first])
+    kept.read(Counting(), [first])  # pyright: ignore[reportArgumentType]
     assert kept.knows(first.copy()) and not kept.knows(second)
     assert (kept.num_hits, kept.num_misses) == (0, 1), "asking is not reading"
