@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -159,6 +160,33 @@ async def test_result_that_cannot_be_read_fails_its_job_at_once(kit: Any, start:
         async with asyncio.timeout(2):
             await ask(engine, model, "Bad luck.", seconds=30)
     assert (await mate).summary.text.endswith("end.")
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_becomes_of_jobs_no_place_is_lost(kit: Any, start: Start, eventually: Any, seed: int) -> None:
+    """Hundreds that are answered, cancelled, late, unreadable or unspeakable."""
+    random, model = Random(seed), kit.Model(poison="Poison", unspeakable="Bad", step_s=0.0002)
+    engine = start(model, max_batch=3, max_queue=1000, max_encode_tokens=12)
+    await ask(engine, model, "Good.")
+    jobs: list[tuple[str, asyncio.Future[Any]]] = []
+    for number in range(300):
+        first = random.choice(("Fine", "Fine", "Fine", "Poison", "Bad"))
+        text = f"{first} {number} " + "word " * random.randrange(9) + "end."
+        jobs.append((text, ask(engine, model, text, seconds=random.choice((0.01, 10, 10, 10)))))
+        if random.random() < 0.3:
+            asyncio.get_running_loop().call_later(0.01 * random.random(), random.choice(jobs)[1].cancel)
+        if random.random() < 0.5:
+            await asyncio.sleep(0.002 * random.random())
+    answers = await asyncio.gather(*(job for _, job in jobs), return_exceptions=True)
+    for (text, _), answer in zip(jobs, answers, strict=True):
+        if isinstance(answer, BaseException):
+            assert isinstance(answer, (asyncio.CancelledError, DeadlineExceeded, Unavailable))
+            assert not isinstance(answer, Unavailable) or not text.startswith("Fine")
+        else:
+            assert answer.summary.text == text and text.startswith("Fine")
+    assert sum(not isinstance(answer, BaseException) for answer in answers) > 50
+    await eventually(lambda: engine._generation is None)
+    assert engine.is_alive and not engine._open and not engine._arriving and engine.num_waiting == 0
 
 
 async def test_expected_jobs_are_counted_until_they_come(kit: Any, start: Start) -> None:
