@@ -91,8 +91,9 @@ class DecoderOnlyRuntime:
     ) -> None:
         """Open further sequences behind those of the batch."""
         held, other = cast(DecoderOnlyBatch, batch), self.start(states, features, noise)
-        held.noise = join_noise(held.noise, len(held.lengths), noise, len(other.lengths))
+        noise = join_noise(held.noise, len(held.lengths), noise, len(other.lengths))
         held.join(other)
+        held.noise = noise
 
     @torch.inference_mode()
     def leave(self, batch: Batch, rows: Ids) -> Ids:

@@ -47,10 +47,11 @@ class EagerBatch:
 
     def join(self, other: "EagerBatch") -> None:
         """The rows of another batch behind those of this one."""
-        self.noise = join_noise(self.noise, len(self.mask), other.noise, len(other.mask))
-        self.mask = join_rows(self.mask, other.mask, axis=1)
-        self.document = join_layers(self.document, other.document)
+        noise = join_noise(self.noise, len(self.mask), other.noise, len(other.mask))
+        mask = join_rows(self.mask, other.mask, axis=1)
+        document = join_layers(self.document, other.document)
         self.cache.join(other.cache)
+        self.noise, self.mask, self.document = noise, mask, document
 
     def leave(self, rows: Ids) -> Ids:
         """Drop these rows; which of the old ones each of the others was."""

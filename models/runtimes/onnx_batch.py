@@ -58,14 +58,15 @@ class OnnxBatch:
 
     def join(self, documents: Sequence[DocumentArrays], noise: Sequence[Noise | None]) -> None:
         """Further rows, of which nothing is decoded yet."""
-        first, longest = len(self._lengths), int(_lengths(documents).max())
-        self._rows.resize(first + len(documents), max(self._rows.extent, longest))
+        first, lengths = len(self._lengths), _lengths(documents)
+        self._rows.resize(first + len(documents), max(self._rows.extent, int(lengths.max())))
         for row, document in enumerate(documents, first):
             for array, own in zip(self._rows.used, document, strict=True):
                 array[row, :, : own.shape[1]] = own
-        self.noise = join_noise(self.noise, first, noise, len(documents))
-        self._lengths = np.concatenate([self._lengths, _lengths(documents)])
         self.cache.join(len(documents))
+        # Only now, when memory has not run out, do they count.
+        self.noise = join_noise(self.noise, first, noise, len(documents))
+        self._lengths = np.concatenate([self._lengths, lengths])
         self._select_all()
 
     def leave(self, rows: Ids) -> Ids:

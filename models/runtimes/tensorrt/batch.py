@@ -104,9 +104,9 @@ class TensorRtBatch:
         """Further rows, the first ones of these documents; `room` for how many there is from now on, at least."""
         first, room = self.num_rows, max(room, len(self._documents.mask))
         length = max(self._documents.mask.shape[1], documents.mask.shape[1])
+        self.cache.reserve_rows(room)
         self._documents = self._documents.grown(room, length)
         self._documents.write(first, documents.first(num_rows))
-        self.cache.reserve_rows(room)
         self.noise = join_noise(self.noise, first, noise, num_rows)
         self._renumber(first + num_rows)
 
