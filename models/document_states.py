@@ -57,6 +57,10 @@ class DocumentStates:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def knows(self, document: Ids) -> bool:
+        """Whether the states of a document (S,) are kept."""
+        return _key(document) in self._kept
+
     def read(self, runtime: Runtime, documents: Sequence[Ids]) -> list[States]:
         """The states of each document (S_i,): kept ones, and the others encoded now, and kept.
 

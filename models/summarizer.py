@@ -1,7 +1,7 @@
 """The generative model from end to end: a query and a document in, a summary with its sources out.
 
 Blocking, and but for `prepare` not thread-safe: one thread owns it. Knows nothing of requests or deadlines;
-its user calls `step` and cancels between steps.
+its user calls `step`, and between steps lets others join, cancels and releases.
 """
 
 import time
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_state, piece_drafter, quote_piece
+from qdts.models.decoding.copying import CopyState
 from qdts.models.decoding.costs import batch_sizes_up_to, measure_step_costs
 from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
@@ -44,7 +45,7 @@ class SummarizerConfig:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     max_output_tokens: int = 160
     max_draft: int = 64
-    # The most prompts that one `start` is given: for so many at most the cost of steps is measured.
+    # The most summaries that are written at once: for so many at most the cost of steps is measured.
     max_batch: int = 1
     # joint: the encoder reads query and document together; indexed: the document alone, so that its states can be kept,
     # up to so many bytes of them.
@@ -123,6 +124,12 @@ class Summarizer:
             query, document, max_words=max_words, mode=mode or self._config.mode, passages_only=passages_only
         )
 
+    def num_unread(self, prompt: Prompt) -> int:
+        """Tokens that are to be encoded for it, now. Not thread-safe, as all but `prepare`."""
+        is_known = self._states is not None and self._states.knows(prompt.encoder_ids)
+        num_query = len(prompt.query_ids) if compares_states(self._runtime) else 0
+        return num_query + (0 if is_known else len(prompt.encoder_ids))
+
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""
         trims = self._settings.copying.trims
@@ -134,6 +141,11 @@ def open_gate(runtime: Runtime, max_batch: int) -> DraftGate:
     return DraftGate(measure_step_costs(runtime, batch_sizes=batch_sizes_up_to(max_batch)))
 
 
+def compares_states(runtime: Runtime) -> bool:
+    """Whether the net takes features that come of comparing the query's states to the document's."""
+    return runtime.num_features == NUM_FEATURES
+
+
 def read_prompts(
     runtime: Runtime, prompts: Sequence[Prompt], kept: DocumentStates | None = None
 ) -> tuple[list[States], list[Floats]]:
@@ -142,7 +154,7 @@ def read_prompts(
     documents = [prompt.encoder_ids for prompt in prompts]
     states = runtime.encode(documents) if kept is None else kept.read(runtime, documents)
     features = [prompt.features for prompt in prompts]
-    if runtime.num_features == NUM_FEATURES:
+    if compares_states(runtime):
         queries = runtime.encode([prompt.query_ids for prompt in prompts])
         made = [
             similarity_features(prompt.encoder_ids, document.hidden, query.hidden)
@@ -152,8 +164,22 @@ def read_prompts(
     return states, features
 
 
+@dataclass(slots=True)
+class _Sequence:
+    """A summary being written. `row` is the decoder's."""
+
+    prompt: Prompt
+    state: CopyState
+    row: Row
+    encode_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
 class Generation:
-    """Summaries being written, one per prompt: `while g.active: g.step()`."""
+    """Summaries being written, one per prompt: `while g.active: g.step()`. Between two steps others may join.
+
+    An index stands for the same summary until it is released. `max_output_tokens` bounds each.
+    """
 
     def __init__(
         self,
@@ -166,18 +192,21 @@ class Generation:
         kept: DocumentStates | None = None,
     ) -> None:
         started = time.monotonic()
-        self._prompts = prompts
-        self._states = [copy_state(prompt, trims=trims) for prompt in prompts]
+        self._runtime = runtime
+        self._trims = trims
+        self._kept = kept
+        sequences = self._open(prompts)
         batch = runtime.start(*read_prompts(runtime, prompts, kept))
-        rows = [
-            Row(prompt.prefix.tolist(), state, piece_drafter(prompt, state))
-            for prompt, state in zip(prompts, self._states, strict=True)
-        ]
         self._decoder = GreedyDecoder(
-            runtime, batch, rows, max_tokens=config.max_output_tokens, max_draft=config.max_draft, gate=gate
+            runtime,
+            batch,
+            [sequence.row for sequence in sequences],
+            max_tokens=config.max_output_tokens,
+            max_draft=config.max_draft,
+            gate=gate,
         )
-        self.encode_ms = 1000 * (time.monotonic() - started)
-        self.decode_ms = 0.0
+        self._sequences = dict(enumerate(sequences))
+        self._encoded(sequences, started)
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -189,19 +218,47 @@ class Generation:
         """Forward passes of the decoder so far."""
         return self._decoder.num_steps
 
+    def join(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Encode further documents and open a sequence for each, from now on part of every step; their indices.
+
+        Where that fails, nothing has changed for the others.
+        """
+        started = time.monotonic()
+        sequences = self._open(prompts)
+        rows = [sequence.row for sequence in sequences]
+        indices = self._decoder.join(rows, *read_prompts(self._runtime, prompts, self._kept))
+        self._sequences |= zip(indices, sequences, strict=True)
+        self._encoded(sequences, started)
+        return indices
+
     def step(self) -> None:
         """One model step for all active ones."""
-        started = time.monotonic()
+        active, started = self.active, time.monotonic()
         self._decoder.step()
-        self.decode_ms += 1000 * (time.monotonic() - started)
+        took_ms = 1000 * (time.monotonic() - started)
+        for index in active:
+            self._sequences[index].decode_ms += took_ms
 
     def cancel(self, index: int) -> None:
-        """Spend nothing on this one any more."""
+        """Spend nothing on this one any more: it leaves the batch before the next step."""
         self._decoder.cancel(index)
+
+    def release(self, index: int) -> None:
+        """Forget this one, whether it is finished or not."""
+        self._decoder.release(index)
+        del self._sequences[index]
+
+    def encode_ms(self, index: int) -> float:
+        """What passed from its coming to its first step: the reading of all that came together."""
+        return self._sequences[index].encode_ms
+
+    def decode_ms(self, index: int) -> float:
+        """The steps that it had a part in."""
+        return self._sequences[index].decode_ms
 
     def tokens(self, index: int) -> list[int]:
         """The ids written so far, markers and end included."""
-        return list(self._decoder.rows[index].tokens)
+        return list(self._sequences[index].row.tokens)
 
     def text(self, index: int) -> str:
         """What is written so far."""
@@ -209,15 +266,28 @@ class Generation:
 
     def summary(self, index: int) -> Summary:
         """The summary as it stands; final once the index is no longer active."""
-        prompt = self._prompts[index]
+        sequence = self._sequences[index]
+        prompt, row = sequence.prompt, sequence.row
         return Summary(
             sentences=self._sentences(index),
             coverage=prompt.coverage,
             num_input_tokens=len(prompt.encoder_ids) + len(prompt.prefix),
-            num_output_tokens=len(self._decoder.rows[index].tokens),
-            num_steps=self._decoder.num_steps,
+            num_output_tokens=len(row.tokens),
+            num_steps=row.num_steps,
         )
 
+    def _open(self, prompts: Sequence[Prompt]) -> list[_Sequence]:
+        opened: list[_Sequence] = []
+        for prompt in prompts:
+            state = copy_state(prompt, trims=self._trims)
+            row = Row(prompt.prefix.tolist(), state, piece_drafter(prompt, state))
+            opened.append(_Sequence(prompt, state, row))
+        return opened
+
+    def _encoded(self, sequences: Sequence[_Sequence], started: float) -> None:
+        for sequence in sequences:
+            sequence.encode_ms = 1000 * (time.monotonic() - started)
+
     def _sentences(self, index: int) -> tuple[SummarySentence, ...]:
-        prompt, pieces = self._prompts[index], self._states[index].pieces
-        return tuple(quote_piece(piece, prompt) for piece in pieces)
+        sequence = self._sequences[index]
+        return tuple(quote_piece(piece, sequence.prompt) for piece in sequence.state.pieces)

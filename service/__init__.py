@@ -9,6 +9,7 @@ text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; cache.py, single_flight.py, deadline.py
 ladder.py         the best rung that time and capacity allow; costs.py predicts, extraction.py needs no model
 engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue
+generative.py     what the engine asks of a model
 metrics.py        names and buckets in one list; logs.py, JSON logs without user text
 client/           the typed client, sync and async
 cli.py            the command `qdts`; commands/, its subcommands; local.py, the same answers without a server

@@ -80,7 +80,9 @@ class EngineConfig:
     runtime: Literal["onnx", "eager", "tensorrt"] = "onnx"
     precision: Literal["int8", "fp32", "fp16", "bf16", "fp8"] = "int8"
     num_threads: int = 0  # 0: as many as the machine has cores
-    max_batch: int = 1
+    max_batch: int = 1  # summaries that are written at once
+    # Tokens that are read between two steps, or one document of more: what is being written waits for so long.
+    max_encode_tokens: int = 2048
     max_queue: int = 64
     num_text_threads: int = 2
     # joint: query and document are read together. indexed: documents are read by themselves, and what was read is kept,
@@ -93,6 +95,7 @@ class EngineConfig:
     def __post_init__(self) -> None:
         require_between("engine.num_threads", self.num_threads, 0, 1024)
         require_between("engine.max_batch", self.max_batch, 1, 4096)
+        require_between("engine.max_encode_tokens", self.max_encode_tokens, 1, 1 << 24)
         require_between("engine.max_queue", self.max_queue, 1, 1_000_000)
         require_between("engine.num_text_threads", self.num_text_threads, 1, 1024)
         require_between("engine.states_bytes", self.states_bytes, 0, 1 << 40)

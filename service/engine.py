@@ -1,10 +1,13 @@
 """The one thread that owns the model: admit -> schedule -> step -> reply.
 
-Between two steps it drops whoever has gone or run out of time, so nothing is spent on an answer that nobody
-waits for. A generation that fails fails its own jobs only. After three in a row the engine repeats a prompt
-that once went well, so that three poisonous documents are told from a broken model; if that fails too, it
-gives up. A thread that ends, for whatever reason, fails what is pending and reports it: nobody is left
-hanging.
+One generation lives as long as something is being written. Between two of its steps whoever has gone or run out
+of time leaves it, so nothing is spent on an answer that nobody waits for, and those that wait join it: as many as
+there are free places for, and of so many tokens that those who are being written do not wait long for them to be read.
+
+A document that cannot be read fails its own job only, a step that fails fails those it was for. After three failures in
+a row the engine repeats a prompt that once went well, so that three poisonous documents are told from a broken
+model; if that fails too, it gives up. A thread that ends, for whatever reason, fails what is pending and reports
+it: nobody is left hanging.
 """
 
 import asyncio
@@ -13,76 +16,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol
 
 from qdts.errors import DeadlineExceeded, QdtsError, Unavailable
-from qdts.models.document import Document, Summary
-from qdts.models.runtimes.base import RuntimeInfo
 from qdts.service import logs
 from qdts.service.deadline import Deadline
+from qdts.service.generative import Generation, Summarizer
 from qdts.service.request import Priority
 from qdts.service.scheduler import Generated, Job, Prompt, Scheduler
 
 MAX_FAILURES_IN_A_ROW = 3
 
 
-class Generation(Protocol):
-    """Sequences being written; qdts.models.summarizer has the real one."""
+class _Contained:
+    """A block whose failure is logged and ends there, unless it is meant for the thread (SystemExit and the like)."""
 
-    @property
-    def active(self) -> tuple[int, ...]:
-        """Indices of the unfinished ones."""
-        ...
+    failed = False
 
-    @property
-    def encode_ms(self) -> float: ...
-
-    @property
-    def decode_ms(self) -> float: ...
-
-    def step(self) -> None:
-        """One model step for all active ones."""
-        ...
-
-    def cancel(self, index: int) -> None:
-        """Spend nothing on this one any more."""
-        ...
-
-    def text(self, index: int) -> str:
-        """What is written so far."""
-        ...
-
-    def summary(self, index: int) -> Summary:
-        """The result of a finished one."""
-        ...
-
-
-class Summarizer(Protocol):
-    """A generative model: blocking, and but for prepare() not thread-safe."""
-
-    @property
-    def version(self) -> str: ...
-
-    @property
-    def info(self) -> RuntimeInfo: ...
-
-    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> Prompt:
-        """Text work; may run in any thread."""
-        ...
-
-    def start(self, prompts: Sequence[Prompt]) -> Generation:
-        """Encode."""
-        ...
-
-
-class _Batch:
-    """The jobs of one generation. Leaving the block answers those still open, whatever ended it."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.open = dict(enumerate(jobs))
-        self.failed = False
-
-    def __enter__(self) -> "_Batch":
+    def __enter__(self) -> "_Contained":
         return self
 
     def __exit__(
@@ -91,9 +41,6 @@ class _Batch:
         self.failed = error is not None
         if error is not None:
             logs.fault("generation_failed", error)
-        while self.open:
-            self.open.popitem()[1].fail(Unavailable("the generation failed"))
-        # Contained, unless it is meant for the thread (SystemExit and the like).
         return isinstance(error, Exception)
 
 
@@ -106,16 +53,20 @@ class Engine:
         *,
         max_batch: int,
         max_queue: int,
+        max_encode_tokens: int,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._summarizer = summarizer
-        self._scheduler = Scheduler(max_queue=max_queue)
+        self._scheduler = Scheduler(max_queue=max_queue, num_unread=summarizer.num_unread)
         self._max_batch = max_batch
+        self._max_encode_tokens = max_encode_tokens
         self._on_batch = on_batch
         self._on_death: Callable[[], None] = lambda: None
         self._num_failures = 0
         self._num_expected = 0
-        self._running = _Batch([])
+        self._generation: Generation | None = None
+        self._open: dict[int, Job] = {}  # by their indices in the generation
+        self._arriving: Sequence[Job] = []  # no longer in the queue and not yet in the generation
         self._known_good: Prompt | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -137,9 +88,9 @@ class Engine:
 
     @property
     def num_batches_ahead(self) -> int:
-        """Batches, expected, waiting or running, that a new job has to wait for."""
-        num_ahead = self._num_expected + self._scheduler.num_waiting + len(self._running.open)
-        return -(-num_ahead // self._max_batch)
+        """How often all places, of jobs expected, waiting or running, must come free before a new job has one."""
+        num_running = len(self._open) + len(self._arriving)
+        return (self._num_expected + self._scheduler.num_waiting + num_running) // self._max_batch
 
     @property
     def num_waiting(self) -> int:
@@ -172,66 +123,122 @@ class Engine:
 
     def _run(self) -> None:
         try:
-            while jobs := self._scheduler.schedule(self._max_batch):
-                self._generate(jobs)
-                if self._num_failures >= MAX_FAILURES_IN_A_ROW and not self._is_sound():
-                    break
+            while self._is_sound() and self._admit():
+                self._step()
+                self._reply()
         finally:
-            self._scheduler.close(Unavailable("the engine is down"))
+            down = Unavailable("the engine is down")
+            self._scheduler.close(down)
+            self._fail_all(down)
             self._on_death()
 
-    def _generate(self, jobs: Sequence[Job]) -> None:
-        self._on_batch(len(jobs))
-        self._running = _Batch(jobs)
-        with self._running as batch:
-            self._decode(batch, started_at=time.monotonic())
-        self._num_failures = self._num_failures + 1 if batch.failed else 0
-        if not batch.failed and self._known_good is None:
-            self._known_good = jobs[0].prompt
+    def _admit(self) -> bool:
+        """Let those join that there is room for, waiting for one where nothing runs. False: it is over."""
+        self._drop_lost()
+        num_free = self._max_batch - len(self._open)
+        jobs = self._scheduler.schedule(num_free, max_tokens=self._max_encode_tokens, waits=not self._open)
+        self._arriving = jobs
+        if jobs:
+            self._begin(jobs)
+            self._on_batch(len(self._open))
+        self._arriving = []
+        return bool(jobs or self._open)
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        """Read the documents, at once; where that fails, one by one, so that each job fails for itself only."""
+        with _Contained() as reading:
+            self._join(jobs)
+        if reading.failed and len(jobs) > 1:
+            for job in jobs:
+                self._begin([job])
+        elif reading.failed:
+            self._fail(jobs)
+
+    def _join(self, jobs: Sequence[Job]) -> None:
+        started_at, prompts = time.monotonic(), [job.prompt for job in jobs]
+        if self._generation is None:
+            self._generation, indices = self._summarizer.start(prompts), range(len(jobs))
+        else:
+            indices = self._generation.join(prompts)
+        for index, job in zip(indices, jobs, strict=True):
+            job.started_at = started_at
+            self._open[index] = job
+
+    def _step(self) -> None:
+        """One step for all that are still wanted."""
+        self._drop_lost()  # reading takes its time
+        with _Contained() as step:
+            if self._generation is not None and self._generation.active:
+                self._generation.step()
+        if step.failed:
+            jobs, self._open, self._generation = [*self._open.values()], {}, None
+            self._fail(jobs)
+
+    def _reply(self) -> None:
+        """Tell everybody what there is: the text so far, or the summary."""
+        if self._generation is None:
+            return
+        active = frozenset(self._generation.active)
+        for index, job in [*self._open.items()]:
+            with _Contained() as reply:
+                if index not in active:
+                    self._finish(self._generation, index)
+                elif job.on_text is not None:
+                    job.show(self._generation.text(index))
+            if reply.failed:
+                self._fail([self._close(index)])
+        if not self._open:
+            self._generation = None
+
+    def _finish(self, generation: Generation, index: int) -> None:
+        job = self._open[index]
+        generated = Generated(
+            summary=generation.summary(index),  # may fail: then the job is still open
+            queue_ms=(job.started_at - job.queued_at) * 1000,
+            encode_ms=generation.encode_ms(index),
+            decode_ms=generation.decode_ms(index),
+        )
+        self._close(index)  # first: whoever is answered must not find its own job still counted
+        job.finish(generated)
+        self._num_failures = 0
+        self._known_good = self._known_good or job.prompt
+
+    def _close(self, index: int) -> Job:
+        """Give up the job's place."""
+        assert self._generation is not None
+        self._generation.release(index)
+        return self._open.pop(index)
+
+    def _drop_lost(self) -> None:
+        """Spend nothing more on those that are gone or out of time."""
+        for index, job in [*self._open.items()]:
+            if not job.is_wanted or job.deadline.expired:
+                self._close(index)
+                job.fail(DeadlineExceeded("the deadline passed while the summary was being written"))
+        if not self._open:
+            self._generation = None
+
+    def _fail(self, jobs: Sequence[Job]) -> None:
+        """One failure more, of these jobs."""
+        self._num_failures += 1
+        for job in jobs:
+            job.fail(Unavailable("the generation failed"))
+
+    def _fail_all(self, error: QdtsError) -> None:
+        jobs = [*self._open.values(), *self._arriving]
+        self._open, self._arriving, self._generation = {}, [], None
+        for job in jobs:
+            job.fail(error)
 
     def _is_sound(self) -> bool:
-        """Whether the model still does what it once did."""
+        """Whether the model may go on: after too many failures in a row, if it still does what it once did."""
+        if self._num_failures < MAX_FAILURES_IN_A_ROW:
+            return True
         if self._known_good is None:
             return False
-        with _Batch([]) as trial:
+        with _Contained() as trial:
             generation = self._summarizer.start([self._known_good])
             while generation.active:
                 generation.step()
         self._num_failures = 0
         return not trial.failed
-
-    def _decode(self, batch: _Batch, started_at: float) -> None:
-        generation = self._summarizer.start([job.prompt for job in batch.open.values()])
-        _reply(generation, batch, started_at)
-        _drop_lost(generation, batch)  # encoding takes its time
-        while generation.active:
-            generation.step()
-            _reply(generation, batch, started_at)
-            _drop_lost(generation, batch)
-
-
-def _drop_lost(generation: Generation, batch: _Batch) -> None:
-    for index in generation.active:
-        job = batch.open[index]
-        if job.is_wanted and not job.deadline.expired:
-            continue
-        generation.cancel(index)
-        del batch.open[index]
-        job.fail(DeadlineExceeded("the deadline passed while the summary was being written"))
-
-
-def _reply(generation: Generation, batch: _Batch, started_at: float) -> None:
-    active = frozenset(generation.active)
-    for index, job in list(batch.open.items()):
-        if index in active:
-            if job.on_text is not None:
-                job.show(generation.text(index))
-            continue
-        generated = Generated(
-            summary=generation.summary(index),  # may fail: then the job is still open, and is failed
-            queue_ms=(started_at - job.queued_at) * 1000,
-            encode_ms=generation.encode_ms,
-            decode_ms=generation.decode_ms,
-        )
-        del batch.open[index]  # first: whoever is answered must not find its own job still counted
-        job.finish(generated)

@@ -18,8 +18,9 @@ from qdts.models.document import Document, Summary
 from qdts.service import logs
 from qdts.service.costs import CostTable
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine, Summarizer
+from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
+from qdts.service.generative import Summarizer
 from qdts.service.reply import DegradeReason, Reply, Rung, Timings
 from qdts.service.request import Request, Tier
 from qdts.service.scheduler import Generated, Prompt
@@ -111,12 +112,12 @@ class Ladder:
             predicted_ms = self._predict_ms(rung, request.num_chars)
             if predicted_ms <= left_ms and left_ms > 0:
                 return rung
-            if self._is_engine_idle:  # else it is the queue that keeps the rung from being tried
+            if self._has_free_place:  # else it is the queue that keeps the rung from being tried
                 self._costs.forgive(rung, request.num_chars)
         return None
 
     @property
-    def _is_engine_idle(self) -> bool:
+    def _has_free_place(self) -> bool:
         return self._generator is None or self._generator.engine.num_batches_ahead == 0
 
     def _predict_ms(self, rung: Rung, size: int) -> float:
@@ -140,13 +141,13 @@ class Ladder:
     ) -> _Made | DegradeReason:
         assert self._generator is not None
         until = self.model_deadline(request, deadline)
-        is_alone = self._is_engine_idle
+        had_place = self._has_free_place
         with ExitStack() as on_its_way:
             # Counted from here on, not from when the text has been read: others are deciding meanwhile.
             on_its_way.enter_context(self._generator.engine.expecting())
             is_short = rung is Rung.PASSAGES
             work = self._generate(request, until, on_text, passages_only=is_short, prepared=on_its_way.close)
-            made = await self._timed(rung, request, until, work, is_alone=is_alone)
+            made = await self._timed(rung, request, until, work, had_place=had_place)
         if isinstance(made, _Made) and not is_supported(made.summary):
             logs.warning("guard_rejected", rung=rung.name.lower(), num_sentences=len(made.summary.sentences))
             return DegradeReason.GUARD_REJECTED
@@ -158,9 +159,9 @@ class Ladder:
         if predicted_ms > until.remaining_s * 1000 or until.expired:
             self._costs.forgive(Rung.EXTRACTIVE, request.num_chars)
             return DegradeReason.DEADLINE_SHORT
-        is_alone = self._is_engine_idle
+        had_place = self._has_free_place
         work = self._extract(request, until)
-        return await self._timed(Rung.EXTRACTIVE, request, until, work, is_alone=is_alone)
+        return await self._timed(Rung.EXTRACTIVE, request, until, work, had_place=had_place)
 
     async def _timed(
         self,
@@ -169,13 +170,13 @@ class Ladder:
         until: Deadline,
         work: Coroutine[None, None, _Made],
         *,
-        is_alone: bool,
+        had_place: bool,
     ) -> _Made | DegradeReason:
         """What `work` makes by `until`, or why it made nothing; its time is learned."""
         started_at = time.monotonic()
         made = await settle(work, until)
         took_ms = (time.monotonic() - started_at) * 1000
-        if made is DegradeReason.DEADLINE_MISSED and is_alone:
+        if made is DegradeReason.DEADLINE_MISSED and had_place:
             self._costs.observe_at_least(rung, request.num_chars, took_ms)
         if isinstance(made, _Made):
             # The wait for the engine is predicted from the queue's length, so it must not count twice.

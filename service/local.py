@@ -15,8 +15,9 @@ from qdts.service.cache import CacheKeys
 from qdts.service.client.messages import Options, Reply, from_proto, make_request
 from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine, Summarizer
+from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
+from qdts.service.generative import Summarizer
 from qdts.service.ladder import Generator, Ladder
 from qdts.service.main import Load, load_model
 from qdts.service.metrics import Metrics
@@ -69,6 +70,11 @@ class LocalClient:
 
     def _start_engine(self, summarizer: Summarizer) -> Generator:
         config = self._config.engine
-        self._engine = Engine(summarizer, max_batch=config.max_batch, max_queue=config.max_queue)
+        self._engine = Engine(
+            summarizer,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            max_encode_tokens=config.max_encode_tokens,
+        )
         self._engine.start(on_death=lambda: logs.warning("engine_down"))
         return Generator(summarizer=summarizer, engine=self._engine)

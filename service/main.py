@@ -14,8 +14,9 @@ from qdts.service.answering import Answerer
 from qdts.service.cache import CacheKeys, LruCache
 from qdts.service.config import EngineConfig, ServerConfig
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine, Summarizer
+from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
+from qdts.service.generative import Summarizer
 from qdts.service.health import Health, State
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder
@@ -150,6 +151,7 @@ class Application:
             summarizer,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
+            max_encode_tokens=config.max_encode_tokens,
             on_batch=self.metrics.observe_batch,
         )
         self.metrics.watch_queue(lambda: engine.num_waiting)

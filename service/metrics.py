@@ -31,7 +31,10 @@ class Metrics:
         self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
         self._slo = Counter("qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r)
         self._batch = Histogram(
-            "qdts_batch_size", "Sequences per generation.", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=r
+            "qdts_batch_size",
+            "Sequences being written when some have joined.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=r,
         )
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self._ready = Gauge("qdts_ready", "1 while the server is warmed up and not draining.", registry=r)
@@ -55,7 +58,7 @@ class Metrics:
         self._slo.labels("met" if is_met else "missed").inc()
 
     def observe_batch(self, size: int) -> None:
-        """A generation has begun."""
+        """Sequences have joined; so many are being written now."""
         self._batch.observe(size)
 
     def watch_queue(self, length: Callable[[], int]) -> None:

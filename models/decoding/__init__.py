@@ -2,7 +2,7 @@
 
 base.py         what a constraint on the output is, and the one that permits everything
 copying.py      the copy constraint: the decoder may write only what stands in the document
-greedy.py       draft -> verify -> accept -> trim
+greedy.py       draft -> verify -> accept -> trim; sequences join and leave
 drafting/       guesses at the next tokens
 costs.py        what a step costs on this machine
 gate.py         how much of a draft is worth that

@@ -1,7 +1,7 @@
 """Greedy decoding that verifies drafted tokens: draft -> verify -> accept -> trim.
 
 The output is the greedy output, token for token, whatever was drafted: each drafted token is kept only if it
-is the choice the runtime makes after everything before it.
+is the choice the runtime makes after everything before it. Sequences join and leave between two steps.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from qdts.models.decoding.drafting.base import Drafter, NoDrafter
 from qdts.models.decoding.drafting.draft import ROOT, UNKNOWN, Draft
 from qdts.models.decoding.gate import DraftGate, Offer
 from qdts.models.decoding.tracker import DraftTracker
-from qdts.models.runtimes.base import Allowed, Batch, Ids, Runtime
+from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, Runtime, States
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Row:
     drafter: Drafter = field(default_factory=NoDrafter)
     tokens: list[int] = field(default_factory=list[int])
     is_active: bool = True
+    num_steps: int = 0
     num_drafted: int = 0
     num_accepted: int = 0
     tracker: DraftTracker = field(default_factory=DraftTracker)
@@ -52,12 +53,12 @@ class _Step:
         return [*range(-1, last), *(last if p == ROOT else last + 1 + p for p in self.draft.parents)]
 
 
-_NOTHING = _Step([], Draft(), [], [])
 _UNUSED: Ids = np.zeros(1, np.int64)
 
 
 class GreedyDecoder:
-    """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled.
+    """Sequences over one runtime. A row ends at its state's end, at `max_tokens`, or when cancelled; then it leaves the
+    batch before the next step, and can be read until it is released.
 
     `max_draft` bounds the drafted tokens of a row in one step; 0 writes token by token. A gate lets through what is
     worth its cost, without one everything is verified.
@@ -73,47 +74,74 @@ class GreedyDecoder:
         max_draft: int = 0,
         gate: DraftGate | None = None,
     ) -> None:
-        self.rows = rows
+        # By index; what is released goes, no index comes again.
+        self.rows = dict(enumerate(rows))
         self.num_steps = 0
         self._runtime = runtime
         self._batch = batch
         self._max_tokens = max_tokens
         self._max_draft = max_draft
         self._gate = gate
+        self._in_batch = list(rows)  # in the batch's order
+        self._num_indices = len(rows)
 
     @property
     def active(self) -> tuple[int, ...]:
         """Indices of the unfinished rows."""
-        return tuple(index for index, row in enumerate(self.rows) if row.is_active)
+        return tuple(index for index, row in self.rows.items() if row.is_active)
+
+    def join(
+        self,
+        rows: Sequence[Row],
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> list[int]:
+        """Further rows on these documents; their indices. Where that fails, nothing has changed for the others."""
+        self._leave()
+        self._runtime.join(self._batch, states, features, noise)
+        indices = [self._num_indices + place for place in range(len(rows))]
+        self.rows |= zip(indices, rows, strict=True)
+        self._in_batch += rows
+        self._num_indices += len(rows)
+        return indices
 
     def cancel(self, index: int) -> None:
         """Spend nothing on this row any more."""
         self.rows[index].is_active = False
 
+    def release(self, index: int) -> None:
+        """Forget this row."""
+        self.rows.pop(index).is_active = False
+
     def step(self) -> None:
         """One forward pass for all active rows, if there are any: each gains at least one token."""
-        if not self.active:
+        self._leave()
+        if not self._in_batch:
             return
         steps = self._prepare()
         chosen = self._runtime.step(self._batch, *_inputs(steps))  # (B, T)
-        told = zip(self.rows, steps, chosen, strict=True)
-        columns = [self._accept(*one) if one[0].is_active else _NO_COLUMNS for one in told]
-        self._runtime.keep(self._batch, columns)
+        told = zip(self._in_batch, steps, chosen, strict=True)
+        self._runtime.keep(self._batch, [self._accept(*one) for one in told])
         self.num_steps += 1
+
+    def _leave(self) -> None:
+        """Those that have ended give up their places in the batch."""
+        ended = [place for place, row in enumerate(self._in_batch) if not row.is_active]
+        if ended:
+            kept = self._runtime.leave(self._batch, np.array(ended))
+            self._in_batch = [self._in_batch[place] for place in kept]
 
     def _prepare(self) -> list[_Step]:
         """What each row has the net read."""
-        drafts = {index: self.rows[index].drafter.draft(self._room(self.rows[index])) for index in self.active}
-        if self._gate is None:
-            limits = [len(draft) for draft in drafts.values()]
-        else:
-            offers = [Offer(len(self.rows[index].pending), draft) for index, draft in drafts.items()]
+        drafts = [row.drafter.draft(self._room(row)) for row in self._in_batch]
+        limits = [len(draft) for draft in drafts]
+        if self._gate is not None:
+            offers = [Offer(len(row.pending), draft) for row, draft in zip(self._in_batch, drafts, strict=True)]
             limits = self._gate.limits(offers)
-        steps = [_NOTHING for _ in self.rows]
-        for limit, (index, draft) in zip(limits, drafts.items(), strict=True):
-            self.rows[index].tracker.watch(draft)
-            steps[index] = _permitted(self.rows[index], draft, limit)
-        return steps
+        for row, draft in zip(self._in_batch, drafts, strict=True):
+            row.tracker.watch(draft)
+        return [_permitted(*one) for one in zip(self._in_batch, drafts, limits, strict=True)]
 
     def _room(self, row: Row) -> int:
         """Tokens that may be drafted: the one after the draft is written, too."""
@@ -142,6 +170,7 @@ class GreedyDecoder:
             columns.append(column)
         row.tokens += written
         row.pending = written[-1:]
+        row.num_steps += 1
         row.num_drafted += len(step.draft)
         row.num_accepted += num_right
         if self._gate is not None:
@@ -150,9 +179,6 @@ class GreedyDecoder:
         row.drafter.extend(written)
         # The last one written is pending: it is not kept, though it may have been drafted.
         return np.array(columns[: len(step.pending) + len(written) - 1])
-
-
-_NO_COLUMNS: Ids = np.zeros(0, np.int64)
 
 
 def _inputs(steps: Sequence[_Step]) -> tuple[Ids, Ids, Allowed, Ids | None]:

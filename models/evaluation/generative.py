@@ -37,8 +37,8 @@ class GenerativeSystem:
         summary = generation.summary(0)
         facts = {
             "elapsed_ms": (time.perf_counter() - began) * 1e3,
-            "encode_ms": generation.encode_ms,
-            "decode_ms": generation.decode_ms,
+            "encode_ms": generation.encode_ms(0),
+            "decode_ms": generation.decode_ms(0),
             "steps": float(generation.num_steps),
             "input_tokens": float(summary.num_input_tokens),
             "output_tokens": float(summary.num_output_tokens),

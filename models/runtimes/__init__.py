@@ -4,11 +4,12 @@ base.py          the protocol: Runtime, Batch, States
 config.py        RuntimeConfig
 eager.py         torch, the oracle
 decoder_only.py  the decoder-only baseline, for comparison
-onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, slots.py
+onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, onnx_batch.py
 tensorrt/        plan files on a GPU
 batching.py      padding, and the layout of a step's tokens, shared
 choice.py        the choice after a token, greedy or sampled, shared
 tensor_cache.py  keys and values in torch, shared
+row_arrays.py    arrays of rows that come and go, in numpy; slots.py, keys and values in them
 environment.py   is the installed ONNX Runtime intact?
 cpu.py           does this CPU sum 8-bit products exactly?; quantization.py: what int8 graphs need of it
 """

@@ -1,8 +1,8 @@
 """The contract between decoding and whatever executes a forward pass. Ids and arrays only, no text.
 
 A runtime encodes documents, opens one sequence per document on those states, and extends all
-sequences of a batch by T given tokens per step, returning the choice after each of them.
-It keeps the KV cache; it never decides what to draft, accept or stop.
+sequences of a batch by T given tokens per step, returning the choice after each of them; between two steps
+sequences join the batch and leave it. It keeps the KV cache; it never decides what to draft, accept or stop.
 
 Shapes: B batch · S document tokens · F interaction features · C hidden · P prefix · T tokens of a step · V vocabulary.
 """
@@ -52,7 +52,7 @@ class Noise:
 
 
 class Batch(Protocol):
-    """Sequences in flight with their KV cache. Rows keep their index until the batch is dropped."""
+    """Sequences in flight with their KV cache, in rows 0 to B - 1. Only `join` and `leave` change whose they are."""
 
     @property
     def lengths(self) -> Ids:
@@ -84,6 +84,27 @@ class Runtime(Protocol):
         """
         ...
 
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        """Open further sequences, as `start` does, in a batch that runs: rows B, B + 1 and so on.
+
+        Where that fails, the batch is as it was.
+        """
+        ...
+
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences: nothing is computed or read for them any more, and their memory is reused.
+
+        Returns which of the rows before each row that remains was, (B',): there are no gaps, so the others may move.
+        That is what keeps a step's arrays in one piece, as in vLLM's `InputBatch.condense` (vllm/v1/worker).
+        """
+        ...
+
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
     ) -> Ids:
@@ -100,5 +121,8 @@ class Runtime(Protocol):
         ...
 
     def keep(self, batch: Batch, columns: Sequence[Ids]) -> None:
-        """Of each sequence's tokens of the last step keep these columns, ascending, and forget the others."""
+        """Of each sequence's tokens of the last step keep these columns, ascending, and forget the others.
+
+        To be called before any sequence joins or leaves.
+        """
         ...

@@ -1,4 +1,4 @@
-"""What every runtime does to a batch before the network: pad documents, lay out a step's tokens. Plain numpy.
+"""What every runtime does to a batch before the network: pad documents, lay out a step's tokens, close gaps. In numpy.
 
 Shapes: B batch · S document tokens · T tokens of a step.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from qdts.models.runtimes.base import Floats, Ids
+from qdts.models.runtimes.base import Floats, Ids, Noise
 
 Mask = npt.NDArray[np.bool_]
 
@@ -55,3 +55,26 @@ def lay_out(lengths: Ids, num_new: int, parents: Ids | None) -> tuple[Ids, Mask]
         visible[:, token] = visible[rows, parent] & (parent >= 0)[:, None]
         visible[:, token, token] = True
     return lengths[:, None] + visible.sum(-1) - 1, visible
+
+
+def close_gaps(num_rows: int, leaving: Ids) -> Ids:
+    """Which of the old rows each row that remains was: the last ones fill the gaps, the others stay where they are."""
+    remains = np.ones(num_rows, np.bool_)
+    remains[leaving] = False
+    kept = np.arange(remains.sum())
+    gaps = ~remains[: len(kept)]
+    kept[gaps] = len(kept) + np.flatnonzero(remains[len(kept) :])
+    return kept
+
+
+def join_noise(
+    held: Sequence[Noise | None], num_held: int, more: Sequence[Noise | None], num_more: int
+) -> list[Noise | None]:
+    """The noise of each row, or nothing where all are greedy."""
+    joined = [*(held or [None] * num_held), *(more or [None] * num_more)]
+    return joined if any(joined) else []
+
+
+def take_noise(noise: Sequence[Noise | None], rows: Ids) -> list[Noise | None]:
+    """That of some rows; nothing where all are greedy."""
+    return [noise[int(row)] for row in rows] if noise else []

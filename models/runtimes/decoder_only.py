@@ -17,7 +17,7 @@ from torch import Tensor
 
 from qdts.models.nets.decoder_only import DecoderOnly
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
-from qdts.models.runtimes.batching import pad_floats
+from qdts.models.runtimes.batching import close_gaps, join_noise, pad_floats, take_noise
 from qdts.models.runtimes.choice import choose
 from qdts.models.runtimes.eager import plan_step
 from qdts.models.runtimes.tensor_cache import TensorCache
@@ -27,6 +27,13 @@ class DecoderOnlyBatch(TensorCache):
     """The cache of each row, document included."""
 
     noise: Sequence[Noise | None] = ()
+
+    def leave(self, rows: Ids) -> Ids:
+        """Drop these rows; which of the old ones each of the others was."""
+        kept = close_gaps(len(self.lengths), rows)
+        self.noise = take_noise(self.noise, kept)
+        self.take(kept)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,25 @@ class DecoderOnlyRuntime:
         batch = DecoderOnlyBatch(past, np.array([len(row) for row in rows], np.int64))
         batch.noise = noise
         return batch
+
+    @torch.inference_mode()
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        """Open further sequences behind those of the batch."""
+        held, other = cast(DecoderOnlyBatch, batch), self.start(states, features, noise)
+        noise = join_noise(held.noise, len(held.lengths), noise, len(other.lengths))
+        held.join(other)
+        held.noise = noise
+
+    @torch.inference_mode()
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences; which of the old rows each of the others was."""
+        return cast(DecoderOnlyBatch, batch).leave(rows)
 
     @torch.inference_mode()
     def step(

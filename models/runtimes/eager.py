@@ -17,10 +17,18 @@ from qdts.models import checkpoint
 from qdts.models.nets.layers import KeyValue, StepLayout
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
-from qdts.models.runtimes.batching import lay_out, length_mask, pad_floats, pad_ids
+from qdts.models.runtimes.batching import (
+    close_gaps,
+    join_noise,
+    lay_out,
+    length_mask,
+    pad_floats,
+    pad_ids,
+    take_noise,
+)
 from qdts.models.runtimes.choice import RowNoise, choose
 from qdts.models.runtimes.config import RuntimeConfig
-from qdts.models.runtimes.tensor_cache import TensorCache
+from qdts.models.runtimes.tensor_cache import TensorCache, join_layers, join_rows, take_layers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +44,24 @@ class EagerBatch:
     def lengths(self) -> Ids:
         """(B,) tokens held in the decoder's cache per sequence."""
         return self.cache.lengths
+
+    def join(self, other: "EagerBatch") -> None:
+        """The rows of another batch behind those of this one."""
+        noise = join_noise(self.noise, len(self.mask), other.noise, len(other.mask))
+        mask = join_rows(self.mask, other.mask, axis=1)
+        document = join_layers(self.document, other.document)
+        self.cache.join(other.cache)
+        self.noise, self.mask, self.document = noise, mask, document
+
+    def leave(self, rows: Ids) -> Ids:
+        """Drop these rows; which of the old ones each of the others was."""
+        kept = close_gaps(len(self.mask), rows)
+        mask = self.mask[torch.as_tensor(kept)]
+        self.mask = mask[:, mask.any(0)]  # as long as the longest document that is left
+        self.document = take_layers(self.document, kept, self.mask.shape[1])
+        self.noise = take_noise(self.noise, kept)
+        self.cache.take(kept)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +128,22 @@ class EagerRuntime:
         empty = [KeyValue(layer.key[:, :, :0], layer.value[:, :, :0]) for layer in document]
         cache = TensorCache(empty, np.zeros(len(rows), np.int64))
         return EagerBatch(mask=mask, document=document, cache=cache, noise=noise)
+
+    @torch.inference_mode()
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        """Open further sequences behind those of the batch."""
+        cast(EagerBatch, batch).join(self.start(states, features, noise))
+
+    @torch.inference_mode()
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences; which of the old rows each of the others was."""
+        return cast(EagerBatch, batch).leave(rows)
 
     @torch.inference_mode()
     def step(

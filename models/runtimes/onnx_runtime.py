@@ -6,7 +6,6 @@ Shapes: B batch · S document tokens · P cached slots · T tokens of a step · 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
 
@@ -14,11 +13,12 @@ import numpy as np
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
-from qdts.models.runtimes.batching import Mask, lay_out, length_mask, pad_floats
+from qdts.models.runtimes.batching import Mask, lay_out
 from qdts.models.runtimes.choice import RowNoise, choose
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.embedding import Embedding
 from qdts.models.runtimes.environment import check_onnxruntime
+from qdts.models.runtimes.onnx_batch import OnnxBatch
 from qdts.models.runtimes.quantization import check_weight_bits
 from qdts.models.runtimes.slots import SlotCache
 
@@ -28,43 +28,6 @@ from qdts.models.runtimes.graph import Array, Graph, num_threads  # noqa: E402
 from qdts.models.runtimes.onnx_head import HEAD, OnnxHead  # noqa: E402
 
 _STEP_INPUTS = ("embedded", "lengths", "positions", "visible", "mask")
-
-
-@dataclass(frozen=True, slots=True)
-class _Documents:
-    """What the decoder reads of some rows: mask (B, S), and per layer keys and values (B, H, S, D)."""
-
-    mask: Mask
-    arrays: list[Floats]
-
-    def select(self, rows: Ids) -> "_Documents":
-        """Some rows, cut to the longest document among them; without a copy where those are all."""
-        if len(rows) == len(self.mask):
-            return self
-        longest = int(self.mask[rows].sum(-1).max())
-        arrays = [np.ascontiguousarray(array[rows, :, :longest]) for array in self.arrays]
-        return _Documents(np.ascontiguousarray(self.mask[rows, :longest]), arrays)
-
-
-class OnnxBatch:
-    """Sequences in flight. Finished rows are left out of the computation."""
-
-    def __init__(self, documents: _Documents, cache: SlotCache, noise: Sequence[Noise | None]) -> None:
-        self.cache = cache
-        self.noise = noise
-        self._all = documents
-        self._active = (np.arange(len(documents.mask)), documents)
-
-    @property
-    def lengths(self) -> Ids:
-        """(B,) tokens held in the decoder's cache per sequence."""
-        return self.cache.lengths
-
-    def documents(self, rows: Ids) -> _Documents:
-        """What the decoder reads of these rows; the last answer is kept, rows change seldom."""
-        if not np.array_equal(rows, self._active[0]):
-            self._active = (rows, self._all.select(rows))
-        return self._active[1]
 
 
 class OnnxRuntime:
@@ -118,11 +81,24 @@ class OnnxRuntime:
         self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
     ) -> OnnxBatch:
         """Add the projected features, project the document's keys and values; nothing decoded yet."""
-        rows = [self._project(*row) for row in zip(states, features, strict=True)]
-        arrays = [pad_floats(layer, axis=1) for layer in zip(*rows, strict=True)]
-        mask = length_mask([len(row.hidden) for row in states])
-        cache = SlotCache(self._num_arrays, len(rows), self._num_heads, self._head_dim)
-        return OnnxBatch(_Documents(mask, arrays), cache, noise)
+        documents = [self._project(*row) for row in zip(states, features, strict=True)]
+        cache = SlotCache(self._num_arrays, len(documents), self._num_heads, self._head_dim)
+        return OnnxBatch(documents, cache, noise)
+
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        """Open further sequences behind those of the batch."""
+        documents = [self._project(*row) for row in zip(states, features, strict=True)]
+        cast(OnnxBatch, batch).join(documents, noise)
+
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences; which of the old rows each of the others was."""
+        return cast(OnnxBatch, batch).leave(rows)
 
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qdts.models.runtimes.base import Floats, Ids
+from qdts.models.runtimes.row_arrays import RowArrays
 
 # Slots are added by this many: graphs see few shapes, and what a row does not use is masked.
 _CHUNK = 32
@@ -18,10 +19,28 @@ class SlotCache:
 
     def __init__(self, num_arrays: int, num_rows: int, num_heads: int, head_dim: int) -> None:
         shape = (num_rows, num_heads, _CHUNK, head_dim)
-        self.arrays = [np.zeros(shape, np.float32) for _ in range(num_arrays)]
+        self._rows = RowArrays([np.zeros(shape, np.float32) for _ in range(num_arrays)])
         self.lengths: Ids = np.zeros(num_rows, np.int64)
         # Before the last `append`
         self._kept: Ids = self.lengths.copy()
+
+    @property
+    def arrays(self) -> list[Floats]:
+        """Of all rows, without a copy."""
+        return self._rows.used
+
+    def join(self, num_rows: int) -> None:
+        """Further rows, which hold nothing."""
+        self._rows.resize(len(self.lengths) + num_rows, self._rows.extent)
+        self.lengths = np.concatenate([self.lengths, np.zeros(num_rows, np.int64)])
+
+    def take(self, rows: Ids) -> None:
+        """Keep these rows alone, as `RowArrays.take`; slots that are far too many are given back."""
+        self.lengths = self.lengths[rows]
+        self._rows.take(rows)
+        wanted = _in_chunks(max(self.lengths, default=0))
+        if 2 * wanted <= self._rows.extent:
+            self._rows.resize(len(rows), wanted)
 
     def select(self, rows: Ids) -> list[Floats]:
         """The arrays of some rows; without a copy where those are all."""
@@ -51,7 +70,9 @@ class SlotCache:
             self.lengths[row] = start + num_kept
 
     def _reserve(self, needed: int) -> None:
-        missing = needed - self.arrays[0].shape[2]
-        if missing > 0:
-            more = -(-missing // _CHUNK) * _CHUNK
-            self.arrays = [np.pad(array, ((0, 0), (0, 0), (0, more), (0, 0))) for array in self.arrays]
+        if needed > self._rows.extent:
+            self._rows.resize(len(self.lengths), _in_chunks(needed))
+
+
+def _in_chunks(needed: int) -> int:
+    return max(-(-needed // _CHUNK), 1) * _CHUNK

@@ -77,3 +77,10 @@ def test_the_bound_holds_and_every_answer_is_right(calls: list[list[int]], max_b
 def test_a_bound_below_nothing_is_named() -> None:
     with pytest.raises(ValueError, match="max_bytes must be at least 0, is -1"):
         DocumentStates(-1)
+
+
+def test_it_says_what_it_knows() -> None:
+    kept, (first, second) = DocumentStates(10_000), documents(5, 6)
+    kept.read(Counting(), [first])  # pyright: ignore[reportArgumentType]
+    assert kept.knows(first.copy()) and not kept.knows(second)
+    assert (kept.num_hits, kept.num_misses) == (0, 1), "asking is not reading"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.document import Document, Summary
+from qdts.models.export.release import export
+from qdts.models.interaction import NUM_FEATURES
 from qdts.models.manifest import Description, write
 from qdts.models.prompt import Mode, Prompt
 from qdts.models.settings import Copying, ModelSettings
@@ -114,7 +116,7 @@ def test_a_summary_counts_what_it_cost(summarizer: Summarizer, prose: str) -> No
     assert summary.num_input_tokens == len(prompt.encoder_ids) + len(prompt.prefix)
     assert summary.num_output_tokens == len(generation.tokens(0))
     assert summary.num_steps == generation.num_steps > 0
-    assert generation.encode_ms > 0 and generation.decode_ms > 0
+    assert generation.encode_ms(0) > 0 and generation.decode_ms(0) > 0
 
 
 def test_text_grows_while_it_is_written(without_drafts: Summarizer, prose: str) -> None:
@@ -137,6 +139,79 @@ def test_a_cancelled_row_stops_and_the_others_go_on(summarizer: Summarizer, pros
         generation.step()
     assert generation.tokens(0) == [] and generation.text(0) == ""
     assert generation.tokens(1) == generate(summarizer, prompts[1:]).tokens(0)
+
+
+class Writing:
+    """A summarizer, prompts of several lengths, and what it writes of each alone."""
+
+    def __init__(self, summarizer: Summarizer, prose: str) -> None:
+        self.summarizer = summarizer
+        texts = [prose, prose[:200], prose * 2, "The engine ran.", prose[100:700]]
+        self.prompts = [
+            summarizer.prepare(query, Document(text=text), max_words=20 + 5 * index)
+            for index, (query, text) in enumerate(zip(QUERIES, texts, strict=True))
+        ]
+        self.alone = [generate(summarizer, [prompt]) for prompt in self.prompts]
+
+
+@pytest.fixture(scope="session", params=["eager", "onnx"])
+def running(
+    request: pytest.FixtureRequest, summarizer_dir: Path, prose: str, tmp_path_factory: pytest.TempPathFactory
+) -> Writing:
+    """In fp32 on either runtime."""
+    directory = tmp_path_factory.mktemp("running")
+    shutil.copytree(summarizer_dir, directory, dirs_exist_ok=True)
+    export(directory, directory, ["fp32"])
+    write(directory, Description(name="tiny", version="1", licence="Apache-2.0"))
+    summarizer = Summarizer.load(directory, replace(CONFIG, runtime=request.param))
+    return Writing(summarizer, prose)
+
+
+@given(data=st.data())
+@settings(max_examples=15)
+def test_summaries_come_and_go_and_each_is_what_it_is_alone(running: Writing, data: st.DataObject) -> None:
+    numbers = st.integers(0, len(running.prompts) - 1)
+    first = data.draw(st.lists(numbers, min_size=1, max_size=3), label="start")
+    generation = running.summarizer.start([running.prompts[number] for number in first])
+    which = dict(enumerate(first))
+    for _ in range(data.draw(st.integers(0, 6), label="turns")):
+        more = data.draw(st.lists(numbers, max_size=2), label="join")
+        if more:
+            which |= zip(generation.join([running.prompts[number] for number in more]), more, strict=True)
+        for index in (
+            data.draw(st.sets(st.sampled_from(generation.active)), label="cancel") if generation.active else ()
+        ):
+            generation.cancel(index)
+            alone = running.alone[which.pop(index)].tokens(0)
+            assert generation.tokens(index) == alone[: len(generation.tokens(index))]
+            generation.release(index)
+        generation.step()
+    while generation.active:
+        generation.step()
+    for index, number in which.items():
+        alone = running.alone[number]
+        assert generation.tokens(index) == alone.tokens(0)
+        assert generation.summary(index).sentences == alone.summary(0).sentences
+        assert generation.encode_ms(index) > 0 and generation.decode_ms(index) > 0
+
+
+def test_a_prompt_that_cannot_be_read_leaves_the_others_alone(
+    running: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = running.summarizer.start(running.prompts[:1])
+    generation.step()
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="unreadable"):
+        patch.setattr(running.summarizer._runtime, "encode", raise_unreadable)
+        generation.join(running.prompts[1:3])
+    (index,) = generation.join(running.prompts[3:4])
+    while generation.active:
+        generation.step()
+    assert generation.tokens(0) == running.alone[0].tokens(0)
+    assert generation.tokens(index) == running.alone[3].tokens(0)
+
+
+def raise_unreadable(documents: object) -> None:
+    raise ValueError("unreadable")
 
 
 def test_sources_quote_the_document_exactly(summarizer: Summarizer, prose: str) -> None:
@@ -230,6 +305,18 @@ def test_a_known_document_is_not_encoded_again(summarizer_dir: Path, monkeypatch
     assert len(document.encoder_ids) not in lengths
     summarize(keeping, second, text.upper(), mode="indexed")
     assert max(lengths) > 20, "another document is"
+
+
+def test_what_is_known_is_not_to_be_read(summarizer_dir: Path, prose: str) -> None:
+    indexed = Summarizer.load(summarizer_dir, replace(CONFIG, mode="indexed", states_bytes=1_000_000))
+    joint = Summarizer.load(summarizer_dir, CONFIG)
+    for which, second in ((indexed, 0), (joint, None)):
+        prompt = which.prepare("engine", Document(text=prose), max_words=9)
+        num_query = len(prompt.query_ids) if which._runtime.num_features == NUM_FEATURES else 0
+        assert which.num_unread(prompt) == len(prompt.encoder_ids) + num_query
+        which.start([prompt])
+        expected = len(prompt.encoder_ids) if second is None else second
+        assert which.num_unread(prompt) == expected + num_query
 
 
 def test_the_mode_is_the_config_s_unless_one_is_named(summarizer_dir: Path) -> None:

@@ -47,18 +47,28 @@ class FakeGeneration:
 
     def __init__(self, model: "FakeSummarizer", prompts: Sequence[FakePrompt]) -> None:
         self._model = model
-        self._prompts = prompts
-        self._words = [prompt.sentence.text.split() for prompt in prompts]
-        self._written = [0] * len(prompts)
-        self._cancelled: set[int] = set()
-        self.encode_ms = model.encode_s * 1000
-        self.decode_ms = 0.0
+        self._prompts: dict[int, FakePrompt] = {}
+        self._words: dict[int, list[str]] = {}
+        self._written: dict[int, int] = {}
+        self._num_opened = 0
+        self._open(prompts)
+
+    def _open(self, prompts: Sequence[FakePrompt]) -> list[int]:
+        indices = [self._num_opened + place for place in range(len(prompts))]
+        for index, prompt in zip(indices, prompts, strict=True):
+            self._prompts[index] = prompt
+            self._words[index] = prompt.sentence.text.split()
+            self._written[index] = 0
+        self._num_opened += len(prompts)
+        return indices
 
     @property
     def active(self) -> tuple[int, ...]:
-        return tuple(
-            i for i, words in enumerate(self._words) if self._written[i] < len(words) and i not in self._cancelled
-        )
+        return tuple(index for index, words in self._words.items() if self._written[index] < len(words))
+
+    def join(self, prompts: Sequence[FakePrompt]) -> list[int]:
+        self._model.read(prompts)
+        return self._open(prompts)
 
     def step(self) -> None:
         self._model.num_steps += 1
@@ -68,17 +78,26 @@ class FakeGeneration:
             raise self._model.step_error
         for index in self.active:
             self._written[index] += 1
-        self.decode_ms += self._model.step_s * 1000
+            self._model.num_written += 1
 
-    def cancel(self, index: int) -> None:
-        self._model.num_cancelled += 1
-        self._cancelled.add(index)
+    def release(self, index: int) -> None:
+        self._model.num_cancelled += index in self.active
+        for kept in (self._prompts, self._words, self._written):
+            del kept[index]
+
+    def encode_ms(self, index: int) -> float:
+        return self._model.encode_s * 1000
+
+    def decode_ms(self, index: int) -> float:
+        return self._model.step_s * 1000 * self._written[index]
 
     def text(self, index: int) -> str:
         return " ".join(self._words[index][: self._written[index]])
 
     def summary(self, index: int) -> Summary:
         prompt, count = self._prompts[index], len(self._words[index])
+        if self._model.unspeakable and prompt.sentence.text.startswith(self._model.unspeakable):
+            raise ValueError("no such piece")
         return Summary(
             sentences=(prompt.sentence,),
             coverage=prompt.coverage,
@@ -98,10 +117,12 @@ class FakeSummarizer:
     step_error: BaseException | None = None
     invents: bool = False
     poison: str | None = None  # a document that begins with it cannot be encoded
+    unspeakable: str | None = None  # the summary of one that begins with it cannot be read
     version: str = "fake@0123"
     info: RuntimeInfo = RuntimeInfo(name="fake", precision="fp32", device="cpu", num_threads=1)
-    num_starts: int = 0
+    num_starts: int = 0  # how often documents were read
     num_steps: int = 0
+    num_written: int = 0  # words
     num_cancelled: int = 0
     prepared: list[str] = field(default_factory=list)
     batch_sizes: list[int] = field(default_factory=list)
@@ -117,7 +138,15 @@ class FakeSummarizer:
         source = None if self.invents else Span(span.start, span.end)
         return FakePrompt(sentence=SummarySentence(text=text, source=source))
 
+    def num_unread(self, prompt: FakePrompt) -> int:
+        return len(prompt.sentence.text.split())
+
     def start(self, prompts: Sequence[FakePrompt]) -> FakeGeneration:
+        self.read(prompts)
+        return FakeGeneration(self, prompts)
+
+    def read(self, prompts: Sequence[FakePrompt]) -> None:
+        """What it takes to encode them."""
         self.num_starts += 1
         self.batch_sizes.append(len(prompts))
         time.sleep(self.encode_s)
@@ -125,7 +154,6 @@ class FakeSummarizer:
             raise self.start_error
         if self.poison and any(prompt.sentence.text.startswith(self.poison) for prompt in prompts):
             raise ValueError("cannot encode")
-        return FakeGeneration(self, prompts)
 
     def forget(self) -> None:
         """Set the counts back, as after warm-up."""

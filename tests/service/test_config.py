@@ -68,6 +68,7 @@ def test_unknown_setting_in_the_file(tmp_path: Path) -> None:
         ("limits.default_words", 200, "between 5 and 100"),
         ("cache.ttl_s", "nan", "between"),
         ("engine.max_queue", 0, "between 1"),
+        ("engine.max_encode_tokens", 0, "between 1"),
     ],
 )
 def test_bad_values_name_setting_value_and_bound(name: str, value: str | float, says: str) -> None:

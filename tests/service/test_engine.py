@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any
 
 import pytest
 
-from qdts.errors import Draining, Unavailable
+from qdts.errors import DeadlineExceeded, Draining, Unavailable
 from qdts.models.document import Document
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
@@ -20,7 +21,7 @@ async def _start() -> AsyncIterator[Start]:
     engines: list[Engine] = []
 
     def start(model: Any, **bounds: int) -> Engine:
-        settings: dict[str, Any] = {"max_batch": 4, "max_queue": 100} | bounds
+        settings: dict[str, Any] = {"max_batch": 4, "max_queue": 100, "max_encode_tokens": 1000} | bounds
         engines.append(Engine(model, **settings))
         engines[-1].start(lambda: None)
         return engines[-1]
@@ -32,66 +33,168 @@ async def _start() -> AsyncIterator[Start]:
 
 
 def prompt(model: Any, text: str = "One two three four.") -> Any:
-    return model.prepare("q", Document(text=text), max_words=35)
+    return model.prepare("q", Document(text=text), max_words=1000)
 
 
-async def test_jobs_that_wait_share_a_batch(kit: Any, start: Start, eventually: Any) -> None:
+def ask(engine: Engine, model: Any, text: str, seconds: float = 10) -> "asyncio.Future[Any]":
+    return asyncio.ensure_future(engine.generate(prompt(model, text), deadline=Deadline.after(seconds)))
+
+
+async def test_jobs_that_wait_join_what_runs(kit: Any, start: Start, eventually: Any) -> None:
     model = kit.Model()
     engine = start(model)
     model.gate.clear()
-    jobs = [asyncio.ensure_future(engine.generate(prompt(model), deadline=Deadline.after(10)))]
+    jobs = [ask(engine, model, "One two three four five six.")]
     await eventually(lambda: model.num_steps == 1)
-    jobs += [
-        asyncio.ensure_future(engine.generate(prompt(model, f"Number {i}."), deadline=Deadline.after(10)))
-        for i in range(6)
-    ]
+    jobs += [ask(engine, model, f"Number {i}.") for i in range(6)]
     await asyncio.sleep(0.01)
-    assert engine.num_batches_ahead == 2
+    assert engine.num_batches_ahead == 1
     model.gate.set()
     results = await asyncio.gather(*jobs)
     assert [result.summary.text for result in results[1:]] == [f"Number {i}." for i in range(6)]
-    assert model.batch_sizes == [1, 4, 2]
+    assert model.batch_sizes == [1, 3, 3], "four places; when three of them are free again, the others"
+    assert model.num_steps == 6, "all were written while the first one was"
     assert all(result.queue_ms > 0 for result in results)
+
+
+async def test_a_job_starts_and_ends_while_another_is_written(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model(step_s=0.01)
+    engine = start(model)
+    long = ask(engine, model, "word " * 100 + "end.")
+    await eventually(lambda: model.num_steps == 2)
+    heard: list[str] = []
+    short = await engine.generate(prompt(model, "Quick and short."), deadline=Deadline.after(10), on_text=heard.append)
+    assert (short.summary.text, heard) == ("Quick and short.", ["Quick", "Quick and"])
+    assert not long.done() and model.num_steps < 60
+    model.step_s = 0.0
+    assert short.decode_ms == pytest.approx(30)
+    assert (await long).summary.text.endswith("end.")
+
+
+async def test_a_burst_is_read_in_portions(kit: Any, start: Start, eventually: Any) -> None:
+    """Between two steps of what is being written, no more than the bound is read."""
+    model = kit.Model()
+    engine = start(model, max_encode_tokens=5)
+    model.gate.clear()
+    jobs = [ask(engine, model, "One two three four five six.")]
+    await eventually(lambda: model.num_steps == 1)
+    jobs += [ask(engine, model, text) for text in ("A b.", "A b c.", "A b c d e f.")]
+    await asyncio.sleep(0.01)
+    model.gate.set()
+    await asyncio.gather(*jobs)
+    assert model.batch_sizes == [1, 2, 1]
 
 
 async def test_one_cancelled_job_leaves_its_batch_mates_alone(kit: Any, start: Start, eventually: Any) -> None:
     model = kit.Model(step_s=0.02)
     engine = start(model)
-    model.gate.clear()
-    blocker = asyncio.ensure_future(engine.generate(prompt(model, "A b."), deadline=Deadline.after(10)))
-    await eventually(lambda: model.num_steps == 1)
-    gone, stays = (
-        asyncio.ensure_future(engine.generate(prompt(model, f"{i} two three four."), deadline=Deadline.after(10)))
-        for i in range(2)
-    )
-    await asyncio.sleep(0)
-    model.gate.set()
-    await eventually(lambda: model.num_starts == 2)
+    gone = ask(engine, model, "0 two three four.")
+    stays = ask(engine, model, "1 two three four.")
+    await eventually(lambda: model.num_starts >= 1 and model.num_steps >= 1)
     gone.cancel()
     assert (await stays).summary.text == "1 two three four."
-    assert (await blocker).summary.text == "A b."
     assert model.num_cancelled == 1
+    assert model.num_written < 8
 
 
-async def test_result_that_cannot_be_read_fails_its_job_at_once(
-    kit: Any, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = kit.Model()
+async def test_a_place_is_free_one_step_after_its_job_was_cancelled(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model(step_s=0.005)
+    engine = start(model, max_batch=1)
+    model.gate.clear()
+    gone = ask(engine, model, "word " * 50 + "end.")
+    await eventually(lambda: model.num_steps == 1)
+    waits = ask(engine, model, "Quick.")
+    gone.cancel()
+    await asyncio.sleep(0.01)
+    assert engine.num_batches_ahead == 2
+    model.gate.set()
+    assert (await waits).summary.text == "Quick."
+    assert (model.num_steps, model.num_cancelled) == (2, 1)
+
+
+async def test_an_expired_job_gives_up_its_place(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model(step_s=0.01)
+    engine = start(model, max_batch=2)
+    stays = ask(engine, model, "word " * 40 + "end.")
+    late = ask(engine, model, "word " * 40 + "end.", seconds=0.1)
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert (await ask(engine, model, "Quick.")).summary.text == "Quick."
+    assert not stays.done()
+    stays.cancel()
+
+
+async def test_what_cannot_be_read_fails_alone(kit: Any, start: Start, eventually: Any) -> None:
+    """Neither those that are being written nor those that came with it."""
+    model = kit.Model(poison="Poison")
     engine = start(model)
+    model.gate.clear()
+    runs = ask(engine, model, "One two three.")
+    await eventually(lambda: model.num_steps == 1)
+    good, bad, fine = (ask(engine, model, text) for text in ("Good one.", "Poison here.", "Fine too."))
+    await asyncio.sleep(0.01)
+    model.gate.set()
+    with pytest.raises(Unavailable):
+        await bad
+    results = await asyncio.gather(runs, good, fine)
+    assert [result.summary.text for result in results] == ["One two three.", "Good one.", "Fine too."]
 
-    def fail(*_: object) -> None:
-        raise ValueError("no such piece")
 
-    monkeypatch.setattr(type(model.start([])), "summary", fail)
+async def test_poison_while_others_are_written_does_not_end_the_engine(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model(poison="Poison", step_s=0.005)
+    engine = start(model)
+    await ask(engine, model, "Good.")
+    long = ask(engine, model, "word " * 20 + "end.")
+    for _ in range(4):
+        with pytest.raises(Unavailable, match="generation failed"):
+            await ask(engine, model, "Poison.")
+    assert (await long).summary.text.endswith("end.")
+    assert engine.is_alive
+
+
+async def test_result_that_cannot_be_read_fails_its_job_at_once(kit: Any, start: Start) -> None:
+    model = kit.Model(unspeakable="Bad", step_s=0.005)
+    engine = start(model)
+    mate = ask(engine, model, "word " * 10 + "end.")
     with pytest.raises(Unavailable):
         async with asyncio.timeout(2):
-            await engine.generate(prompt(model), deadline=Deadline.after(30))
+            await ask(engine, model, "Bad luck.", seconds=30)
+    assert (await mate).summary.text.endswith("end.")
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_becomes_of_jobs_no_place_is_lost(kit: Any, start: Start, eventually: Any, seed: int) -> None:
+    """Hundreds that are answered, cancelled, late, unreadable or unspeakable."""
+    random, model = Random(seed), kit.Model(poison="Poison", unspeakable="Bad", step_s=0.0002)
+    engine = start(model, max_batch=3, max_queue=1000, max_encode_tokens=12)
+    await ask(engine, model, "Good.")
+    jobs: list[tuple[str, asyncio.Future[Any]]] = []
+    for number in range(300):
+        first = random.choice(("Fine", "Fine", "Fine", "Poison", "Bad"))
+        text = f"{first} {number} " + "word " * random.randrange(9) + "end."
+        jobs.append((text, ask(engine, model, text, seconds=random.choice((0.01, 10, 10, 10)))))
+        if random.random() < 0.3:
+            asyncio.get_running_loop().call_later(0.01 * random.random(), random.choice(jobs)[1].cancel)
+        if random.random() < 0.5:
+            await asyncio.sleep(0.002 * random.random())
+    answers = await asyncio.gather(*(job for _, job in jobs), return_exceptions=True)
+    for (text, _), answer in zip(jobs, answers, strict=True):
+        if isinstance(answer, BaseException):
+            assert isinstance(answer, (asyncio.CancelledError, DeadlineExceeded, Unavailable))
+            assert not isinstance(answer, Unavailable) or not text.startswith("Fine")
+        else:
+            assert answer.summary.text == text and text.startswith("Fine")
+    assert sum(not isinstance(answer, BaseException) for answer in answers) > 50
+    await eventually(lambda: engine._generation is None)
+    assert engine.is_alive and not engine._open and not engine._arriving and engine.num_waiting == 0
 
 
 async def test_expected_jobs_are_counted_until_they_come(kit: Any, start: Start) -> None:
     engine = start(kit.Model(), max_batch=2)
     with engine.expecting(), engine.expecting(), engine.expecting():
-        assert engine.num_batches_ahead == 2
+        assert engine.num_batches_ahead == 1
+        with engine.expecting():
+            assert engine.num_batches_ahead == 2
     assert engine.num_batches_ahead == 0
 
 
@@ -103,11 +206,17 @@ async def test_text_grows_word_by_word(kit: Any, start: Start) -> None:
     assert heard == ["One", "One two", "One two three"]
 
 
-async def test_failed_batch_fails_all_of_its_jobs_and_no_other(kit: Any, start: Start) -> None:
-    model = kit.Model(step_error=RuntimeError("x"))
+async def test_failed_step_fails_all_of_its_jobs_and_no_other(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model(step_s=0.005)
     engine = start(model)
-    with pytest.raises(Unavailable):
-        await engine.generate(prompt(model), deadline=Deadline.after(10))
+    jobs = [ask(engine, model, "word " * 100 + "end.")]
+    await eventually(lambda: model.num_steps >= 1)
+    jobs.append(ask(engine, model, "word " * 100 + "end."))
+    await eventually(lambda: model.batch_sizes == [1, 1])
+    model.step_error = RuntimeError("x")
+    for job in jobs:
+        with pytest.raises(Unavailable):
+            await job
     model.step_error = None
     assert (await engine.generate(prompt(model), deadline=Deadline.after(10))).summary.text
 
@@ -115,7 +224,7 @@ async def test_failed_batch_fails_all_of_its_jobs_and_no_other(kit: Any, start: 
 async def test_engine_that_never_worked_gives_up(kit: Any, eventually: Any) -> None:
     model = kit.Model(start_error=RuntimeError("x"))
     died = threading.Event()
-    engine = Engine(model, max_batch=1, max_queue=10)
+    engine = Engine(model, max_batch=1, max_queue=10, max_encode_tokens=100)
     engine.start(died.set)
     for _ in range(3):
         with pytest.raises(Unavailable):
@@ -127,7 +236,7 @@ async def test_engine_that_never_worked_gives_up(kit: Any, eventually: Any) -> N
 
 async def test_stop_lets_what_runs_finish_and_fails_what_waits(kit: Any, eventually: Any) -> None:
     model = kit.Model(step_s=0.02)
-    engine = Engine(model, max_batch=1, max_queue=10)
+    engine = Engine(model, max_batch=1, max_queue=10, max_encode_tokens=100)
     engine.start(lambda: None)
     runs = asyncio.ensure_future(engine.generate(prompt(model), deadline=Deadline.after(10)))
     await eventually(lambda: model.num_steps == 1)

@@ -25,10 +25,10 @@ async def _ladder() -> AsyncIterator[Callable[..., Ladder]]:
     engines: list[Engine] = []
     threads = TextThreads(2)
 
-    def build(model: Any = None, auto: Tier = Tier.GENERATIVE) -> Ladder:
+    def build(model: Any = None, auto: Tier = Tier.GENERATIVE, max_batch: int = 1) -> Ladder:
         if model is None:
             return Ladder(threads=threads, generator=None, auto=auto)
-        engines.append(Engine(model, max_batch=1, max_queue=8))
+        engines.append(Engine(model, max_batch=max_batch, max_queue=8, max_encode_tokens=100))
         engines[-1].start(lambda: None)
         return Ladder(threads=threads, generator=Generator(summarizer=model, engine=engines[-1]), auto=auto)
 
@@ -76,6 +76,23 @@ async def test_waiting_for_others_is_part_of_the_prediction(kit: Any, ladder: An
     assert reply.rung is Rung.EXTRACTIVE
     assert reply.reasons == (DegradeReason.DEADLINE_SHORT,)
     await asyncio.gather(*others)
+
+
+async def test_who_has_a_place_does_not_wait(kit: Any, ladder: Any, eventually: Any) -> None:
+    """Of two places one is taken: the prediction is that of a reply alone. Then both are: it is not."""
+    model = kit.Model(encode_s=0.05)
+    ladder_ = ladder(model, max_batch=2)
+    await ladder_.climb(request(), Deadline.after(10))
+    alone_ms = ladder_._predict_ms(Rung.FULL, request().num_chars)
+    model.gate.clear()
+    first = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
+    await eventually(lambda: model.num_steps == 5)
+    assert ladder_._predict_ms(Rung.FULL, request().num_chars) == alone_ms
+    second = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
+    await eventually(lambda: len(model.prepared) == 3)
+    assert ladder_._predict_ms(Rung.FULL, request().num_chars) == 2 * alone_ms
+    model.gate.set()
+    assert [reply.rung for reply in await asyncio.gather(first, second)] == [Rung.FULL, Rung.FULL]
 
 
 async def test_requests_that_come_together_wait_for_each_other(kit: Any, ladder: Any) -> None:

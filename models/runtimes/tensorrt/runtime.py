@@ -117,16 +117,32 @@ class TensorRtRuntime:
         self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
     ) -> TensorRtBatch:
         """Add the projected features, project the document's keys and values; nothing decoded yet."""
-        if len(states) > self._max_rows:
-            raise Unsupported(f"{len(states)} sequences at once: the engines were built for {self._max_rows} at most")
-        lengths = [len(each.hidden) for each in states]
-        self._check_document(max(lengths))
-        num_rows, width = rows_bucket(len(states), self._max_rows), length_bucket(max(lengths), self._max_document)
+        self._check_rows(len(states))
         with self._on_stream():
-            mask = self._put(_pad(length_mask(lengths), (num_rows, width)))
-            projected = self._engines.start.run(self._start_inputs(states, features, (num_rows, width)))
-            arrays = [projected[name] for name in self._document_names]
-            return TensorRtBatch(Documents(mask, arrays), self._open_cache(num_rows), len(states), noise)
+            documents = self._project(states, features)
+            return TensorRtBatch(documents, self._open_cache(len(documents.mask)), len(states), noise)
+
+    @torch.inference_mode()
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        """Open further sequences behind those of the batch."""
+        held = cast(TensorRtBatch, batch)
+        num_rows = held.num_rows + len(states)
+        self._check_rows(num_rows)
+        with self._on_stream():
+            documents = self._project(states, features)
+            held.join(documents, len(states), noise, rows_bucket(num_rows, self._max_rows))
+
+    @torch.inference_mode()
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences; which of the old rows each of the others was."""
+        with self._on_stream():
+            return cast(TensorRtBatch, batch).leave(rows)
 
     @torch.inference_mode()
     def step(
@@ -158,6 +174,15 @@ class TensorRtRuntime:
         shape = (rows_bucket(len(ids), self._max_rows), length_bucket(ids.shape[1], self._max_document))
         inputs = {"embedded": self._embed(_pad(ids, shape)), "mask": self._put(_pad(mask, shape))}
         return self._engines.encoder.run(inputs)["hidden"].cpu().numpy()
+
+    def _project(self, states: Sequence[States], features: Sequence[Floats | None]) -> Documents:
+        """What the decoder reads of these documents, rows and tokens padded to buckets."""
+        lengths = [len(each.hidden) for each in states]
+        self._check_document(max(lengths))
+        shape = (rows_bucket(len(states), self._max_rows), length_bucket(max(lengths), self._max_document))
+        mask = self._put(_pad(length_mask(lengths), shape))
+        projected = self._engines.start.run(self._start_inputs(states, features, shape))
+        return Documents(mask, [projected[name] for name in self._document_names])
 
     def _start_inputs(
         self, states: Sequence[States], features: Sequence[Floats | None], shape: tuple[int, int]
@@ -215,6 +240,10 @@ class TensorRtRuntime:
 
     def _on_stream(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _check_rows(self, num_rows: int) -> None:
+        if num_rows > self._max_rows:
+            raise Unsupported(f"{num_rows} sequences at once: the engines were built for {self._max_rows} at most")
 
     def _check_document(self, length: int) -> None:
         if length > self._max_document:

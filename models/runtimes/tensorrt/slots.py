@@ -32,6 +32,17 @@ class DeviceSlots:
         """P."""
         return self.arrays[0].shape[2]
 
+    def reserve_rows(self, num_rows: int) -> None:
+        """Room for so many rows."""
+        if (missing := num_rows - len(self.lengths)) > 0:
+            self.arrays = [torch.nn.functional.pad(array, (0,) * 7 + (missing,)) for array in self.arrays]
+            self.lengths = np.pad(self.lengths, (0, missing))
+
+    def take(self, rows: Ids) -> None:
+        """Keep these rows alone, in this order, before rows that hold nothing; only those that move are copied."""
+        take_rows(self.arrays, rows)
+        self.lengths = np.pad(self.lengths[rows], (0, len(self.lengths) - len(rows)))
+
     def reserve(self, num_tokens: int) -> None:
         """Room for so many tokens in a row, and the slot that belongs to nobody."""
         wanted = length_bucket(num_tokens + 1, self._max_slots, SLOT_CHUNK)
@@ -71,3 +82,12 @@ class DeviceSlots:
 
     def _index(self, values: Ids) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.arrays[0].device)
+
+
+def take_rows(arrays: Sequence[Tensor], rows: Ids) -> None:
+    """Move rows[i] of each array to i, where it is not there yet."""
+    moved = np.flatnonzero(rows != np.arange(len(rows)))
+    if len(moved):
+        write, read = (torch.from_numpy(places).to(arrays[0].device) for places in (moved, rows[moved]))
+        for array in arrays:
+            array[write] = array[read]

@@ -51,6 +51,25 @@ class FakeRuntime:
     ) -> FakeBatch:
         raise AssertionError("decoding starts nothing")
 
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> None:
+        assert isinstance(batch, FakeBatch) and len(states) == len(features)
+        batch.documents += [int(one.hidden[0, 0]) for one in states]
+        batch.rows += [[] for _ in states]
+
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Those that remain change places."""
+        assert isinstance(batch, FakeBatch)
+        kept = [row for row in range(len(batch.rows)) if row not in rows][::-1]
+        batch.documents = [batch.documents[row] for row in kept]
+        batch.rows = [batch.rows[row] for row in kept]
+        return np.array(kept, np.int64)
+
     def step(
         self, batch: Batch, tokens: Ids, counts: Ids, allowed: Allowed | None = None, parents: Ids | None = None
     ) -> Ids:
@@ -274,8 +293,65 @@ def test_rows_do_not_disturb_one_another(
         if decoder.num_steps == after and cancelled < len(documents):
             decoder.cancel(cancelled)
         decoder.step()
-    for index, (row, tokens) in enumerate(zip(decoder.rows, alone, strict=True)):
+    for index, (row, tokens) in enumerate(zip(decoder.rows.values(), alone, strict=True)):
         assert row.tokens == (tokens[: len(row.tokens)] if index == cancelled else tokens)
+
+
+@given(
+    first=st.lists(DOCUMENTS, min_size=1, max_size=3),
+    turns=st.lists(st.tuples(st.lists(DOCUMENTS, max_size=2), st.sets(st.integers(0, 9), max_size=3)), max_size=9),
+    guesses=st.lists(drafts(), max_size=9),
+)
+def test_rows_come_and_go_between_steps(
+    first: list[int], turns: list[tuple[list[int], set[int]]], guesses: list[Draft]
+) -> None:
+    documents, cancelled = list(first), set[int]()
+    batch = FakeBatch(list(first), [[] for _ in first])
+    opened = [Row([0, *[3] * (document % 3)], copying(), Guessing(guesses)) for document in first]
+    decoder = GreedyDecoder(FakeRuntime(), batch, opened, max_tokens=20, max_draft=8)
+    for joining, leaving in [*turns, *[([], set[int]())] * 20]:
+        rows = [Row([0, *[3] * (document % 3)], copying(), Guessing(guesses)) for document in joining]
+        states = [States(hidden=np.full((1, 1), document, np.float32)) for document in joining]
+        expected = [len(documents) + place for place in range(len(rows))]
+        assert (decoder.join(rows, states, [None] * len(rows)) if rows else []) == expected
+        documents += joining
+        for index in leaving & {*decoder.active}:
+            decoder.cancel(index)
+            cancelled.add(index)
+        active, num_steps = decoder.active, len(batch.counts)
+        decoder.step()
+        computed = batch.counts[num_steps:]
+        assert [len(counts) for counts in computed] == ([len(active)] if active else [])
+        assert all(count for counts in computed for count in counts), "no row is there for nothing"
+    assert decoder.active == ()
+    for index, document in enumerate(documents):
+        plain = decode([copying()], [document], max_draft=0).rows[0].tokens
+        tokens = decoder.rows[index].tokens
+        assert tokens == (plain[: len(tokens)] if index in cancelled else plain)
+
+
+def test_a_row_is_there_until_it_is_released() -> None:
+    decoder = open_decoder([FreeState(VOCAB) for _ in range(2)], [1, 2], max_tokens=3)
+    while decoder.active:
+        decoder.step()
+    assert [len(row.tokens) for row in decoder.rows.values()] == [3, 3]
+    decoder.release(0)
+    assert [*decoder.rows] == [1]
+    states = [States(hidden=np.full((1, 1), 5, np.float32))]
+    assert decoder.join([Row([0], FreeState(VOCAB))], states, [None]) == [2], "no index comes again"
+    decoder.release(2)
+    decoder.step()
+    assert decoder.num_steps == 3, "what is released while it is written costs nothing either"
+
+
+def test_each_row_counts_the_steps_it_had_a_part_in() -> None:
+    decoder = open_decoder([FreeState(VOCAB)], [1], max_tokens=3)
+    decoder.step()
+    decoder.join([Row([0], FreeState(VOCAB))], [States(hidden=np.full((1, 1), 5, np.float32))], [None])
+    while decoder.active:
+        decoder.step()
+    assert [row.num_steps for row in decoder.rows.values()] == [3, 3]
+    assert decoder.num_steps == 4
 
 
 def test_a_cancelled_row_costs_nothing_and_keeps_what_it_wrote() -> None:
@@ -286,8 +362,8 @@ def test_a_cancelled_row_costs_nothing_and_keeps_what_it_wrote() -> None:
     decoder.cancel(0)
     assert decoder.active == (1,)
     decoder.step()
-    assert batch.counts == [[1, 1], [0, 1]]
-    assert [len(row.tokens) for row in decoder.rows] == [1, 2]
+    assert batch.counts == [[1, 1], [1]]
+    assert [len(row.tokens) for row in decoder.rows.values()] == [1, 2]
     decoder.cancel(1)
     decoder.step()
     assert decoder.num_steps == 2, "without an active row nothing happens"
@@ -336,7 +412,7 @@ def test_a_gate_changes_the_steps_alone(
     states = [copying() for _ in documents]
     drafters = [Guessing(guesses), *(PieceDrafter(state, [0, 2]) for state in states[1:])]
     gated = decode(states, documents, drafters, max_draft=40, gate=gate)
-    assert [row.tokens for row in gated.rows] == [row.tokens for row in plain.rows]
+    assert [row.tokens for row in gated.rows.values()] == [row.tokens for row in plain.rows.values()]
 
 
 def test_what_the_gate_holds_back_was_not_asked() -> None:

@@ -21,9 +21,6 @@ NUM_STEPS = 3
 class ScriptedGeneration:
     """Finishes after three steps with the document's first words."""
 
-    encode_ms = 2.0
-    decode_ms = 1.0
-
     def __init__(self, document: Document, max_words: int) -> None:
         self._words = document.text.split()[:max_words]
         self.num_steps = 0
@@ -34,6 +31,12 @@ class ScriptedGeneration:
 
     def step(self) -> None:
         self.num_steps += 1
+
+    def encode_ms(self, index: int) -> float:
+        return 2.0 + index
+
+    def decode_ms(self, index: int) -> float:
+        return 1.0 + index
 
     def summary(self, index: int) -> Summary:
         assert index == 0 and not self.active

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig
-from qdts.models.runtimes.base import Floats, Ids
+from qdts.models.runtimes.base import Floats, Ids, Noise
 from qdts.models.runtimes.decoder_only import DecoderOnlyRuntime
 
 
@@ -71,3 +71,18 @@ def test_a_path_of_a_tree_is_that_chain(net: DecoderOnly, documents: list[Ids], 
     last = np.array([[7], [8], [9]])
     one = np.ones(3, np.int64)
     assert runtime.step(tree, last, one).tolist() == runtime.step(chain, last, one).tolist()
+
+
+def test_rows_come_and_go(net: DecoderOnly, documents: list[Ids], features: list[Floats | None]) -> None:
+    runtime = DecoderOnlyRuntime(net)
+    states = runtime.encode(documents)
+    noise = Noise(seed=4, temperature=1.0)
+    expected = [alone(net, *pair, np.array([5]), 4) for pair in zip(documents, features, strict=True)]
+    batch = runtime.start(states[:2], features[:2], [noise, None])
+    first = runtime.step(batch, np.array([[5], [5]]), np.array([1, 1]))
+    assert runtime.leave(batch, np.array([0])).tolist() == [1]
+    runtime.join(batch, states[2:], features[2:])
+    second = runtime.step(batch, np.array([first[1], [5]]), np.array([1, 1]))
+    third = runtime.step(batch, second, np.array([1, 1]))
+    assert [int(first[1, 0]), int(second[0, 0]), int(third[0, 0])] == expected[1][:3]
+    assert [int(second[1, 0]), int(third[1, 0])] == expected[2][:2]

@@ -44,7 +44,7 @@ def decoded(net: T5, prompts: list[Prompt], *, trims: bool, max_tokens: int) -> 
     decoder = GreedyDecoder(runtime, batch, rows, max_tokens=max_tokens)
     while decoder.active:
         decoder.step()
-    return [row.tokens for row in decoder.rows]
+    return [row.tokens for row in decoder.rows.values()]
 
 
 @pytest.mark.parametrize(("trims", "max_tokens"), [(False, 160), (True, 160), (True, 9)])

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.tensorrt.engines import Plan, Target, load_plans
 from qdts.models.runtimes.tensorrt.execution import Execution
 from qdts.models.runtimes.tensorrt.library import Library
-from qdts.models.runtimes.tensorrt.runtime import device_capability
+from qdts.models.runtimes.tensorrt.runtime import TensorRtRuntime, device_capability
 
 DOCUMENT = np.arange(2, 12)
 
@@ -41,6 +42,38 @@ def test_too_many_rows_are_refused(runtime: Runtime) -> None:
     states = runtime.encode([DOCUMENT] * 5)
     with pytest.raises(Unsupported, match="5 sequences at once: the engines were built for 4 at most"):
         runtime.start(states, [None] * 5)
+
+
+def test_no_more_join_than_there_are_rows(runtime: Runtime) -> None:
+    states = runtime.encode([DOCUMENT] * 3)
+    batch = runtime.start(states, [None] * 3)
+    with pytest.raises(Unsupported, match="6 sequences at once: the engines were built for 4 at most"):
+        runtime.join(batch, states, [None] * 3)
+    runtime.join(batch, states[:1], [None])
+    assert batch.lengths.tolist() == [0] * 4
+
+
+def test_a_step_reads_what_is_in_use_where_it_lies(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that addresses stay the same for what was captured."""
+    assert isinstance(runtime, TensorRtRuntime)
+    seen: list[tuple[int, int]] = []
+    run = runtime._engines.step.run
+
+    def watched(inputs: Any, held: Any) -> Any:
+        seen.append((len(held["mask"]), held[runtime._past_names[0]].data_ptr()))
+        return run(inputs, held)
+
+    monkeypatch.setattr(runtime._engines.step, "run", watched)
+    states = runtime.encode([DOCUMENT] * 4)
+    batch = runtime.start(states, [None] * 4)
+    for leaving in ([], [0], [0, 1], []):
+        runtime.leave(batch, np.array(leaving, np.int64))
+        num_rows = len(batch.lengths)
+        runtime.step(batch, np.zeros((num_rows, 1), np.int64), np.ones(num_rows, np.int64))
+    runtime.join(batch, states[:1], [None])
+    runtime.step(batch, np.zeros((2, 1), np.int64), np.ones(2, np.int64))
+    assert [rows for rows, _ in seen] == [4, 4, 1, 1, 2]
+    assert len({address for _, address in seen}) == 1
 
 
 def test_more_documents_than_rows_are_encoded_in_turn(runtime: Runtime, load: Callable[[str], Runtime]) -> None:

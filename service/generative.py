@@ -1,0 +1,63 @@
+"""What the engine asks of a generative model; qdts.models.summarizer has the real one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qdts.models.document import Document, Summary
+from qdts.models.runtimes.base import RuntimeInfo
+from qdts.service.scheduler import Prompt
+
+
+class Generation(Protocol):
+    """Summaries being written."""
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """Indices of the unfinished ones."""
+        ...
+
+    def join(self, prompts: Sequence[Prompt]) -> Sequence[int]:
+        """Encode, and write these from now on, too; their indices. Where it fails, the others go on."""
+        ...
+
+    def step(self) -> None:
+        """One model step for all active ones."""
+        ...
+
+    def release(self, index: int) -> None:
+        """Forget this one, and spend nothing on it any more."""
+        ...
+
+    def text(self, index: int) -> str:
+        """What is written so far."""
+        ...
+
+    def summary(self, index: int) -> Summary:
+        """The result of a finished one."""
+        ...
+
+    def encode_ms(self, index: int) -> float: ...
+
+    def decode_ms(self, index: int) -> float: ...
+
+
+class Summarizer(Protocol):
+    """A generative model: blocking, and but for prepare() not thread-safe."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def info(self) -> RuntimeInfo: ...
+
+    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> Prompt:
+        """Text work; may run in any thread."""
+        ...
+
+    def num_unread(self, prompt: Prompt) -> int:
+        """Tokens that are to be encoded for it."""
+        ...
+
+    def start(self, prompts: Sequence[Prompt]) -> Generation:
+        """Encode; their indices are 0, 1 and so on."""
+        ...
