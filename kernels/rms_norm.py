@@ -41,7 +41,7 @@ def plan(
 ) -> Plan[AddedNorm]:
     """The launch of `add_rms_norm`, or without an update of `rms_norm`: the stream is then the one given."""
     check("stream", stream, (None, None), FLOATS)
-    num_rows, width = stream.shape
+    width = stream.shape[1]
     check("weight", weight, (width,), FLOATS)
     check_devices(stream=stream, weight=weight)
     if not 1 <= width <= MAX_WIDTH:
