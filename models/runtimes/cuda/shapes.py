@@ -14,7 +14,8 @@ class CudaShapes:
     drafts together, and one more; `max_step` for the prefix and the first drafts.
     """
 
-    max_rows: int = 64
+    # Twice the largest batch that is meant: the next one may be started before the last one is dropped.
+    max_rows: int = 128
     max_document: int = 512
     max_step: int = 128
     max_slots: int = 320

@@ -25,8 +25,8 @@ def open_context(library: Library, engine: Any) -> tuple[Any, Any]:
 def open_own_context(library: Library, engine: Any, scratch: Tensor) -> Any:
     """A context of `tensorrt` for one set of shapes and addresses, computing in memory that others use, too.
 
-    A graph is valid as long as nothing about the context it was recorded from has changed, and what the library does once
-    after a change of shapes must lie behind it (TensorRT's developer guide, on CUDA graphs and dynamic shapes).
+    A graph is valid as long as nothing about the context it was recorded from has changed, and what the library does
+    once after a change of shapes must lie behind it (TensorRT's developer guide, on CUDA graphs and dynamic shapes).
     """
     context = engine.create_execution_context(library.module.ExecutionContextAllocationStrategy.USER_MANAGED)
     context.set_device_memory(scratch.data_ptr(), scratch.numel())
