@@ -154,4 +154,5 @@ def _gated(both: Tensor) -> Tensor:
 
 def _repeat(values: Tensor, times: int) -> Tensor:
     """Each value so many times in a row: (W,) -> (W times,)"""
-    return values if times == 1 else values[:, None].expand(-1, times).reshape(-1)
+    # Of a single value the expansion is a view with a stride of 0.
+    return values if times == 1 else values[:, None].expand(-1, times).reshape(-1).contiguous()

@@ -70,7 +70,7 @@ class RowMemory:
 
     def give(self, rows: Iterable[int]) -> None:
         """These sequences are over."""
-        self._free += rows
+        self._free += list(rows)
 
     def starts(self, rows: Ids) -> Ids:
         """Where the documents of these rows begin."""

@@ -103,15 +103,33 @@ class CudaRuntime:
         self, states: Sequence[States], features: Sequence[Floats | None], noise: Sequence[Noise | None] = ()
     ) -> CudaBatch:
         """Add the projected features, project the document's keys and values; nothing decoded yet."""
+        batch = CudaBatch(self._memory)
+        self.join(batch, states, features, noise)
+        return batch
+
+    @torch.inference_mode()
+    def join(
+        self,
+        batch: Batch,
+        states: Sequence[States],
+        features: Sequence[Floats | None],
+        noise: Sequence[Noise | None] = (),
+    ) -> Ids:
+        """Open sequences in a batch that others are in, as `start` does; their indices."""
         lengths = [len(each.hidden) for each in states]
         self._check_documents(lengths)
-        batch = CudaBatch(self._memory, self._memory.take(len(states)), noise)
+        rows = self._memory.take(len(states))
+        indices = cast(CudaBatch, batch).join(rows, noise)
         with self._on_stream():
             hidden = self._put(np.concatenate([each.hidden for each in states]))  # (N, C)
             if self.num_features:
                 hidden = self._net.interact(hidden, *self._join_features(features, lengths))
-            self._memory.write_documents(batch.rows, lengths, self._net.project_documents(hidden))
-        return batch
+            self._memory.write_documents(rows, lengths, self._net.project_documents(hidden))
+        return indices
+
+    def leave(self, batch: Batch, rows: Sequence[int]) -> None:
+        """These sequences are over: they are not computed any more, others may take their place."""
+        cast(CudaBatch, batch).leave(rows)
 
     @torch.inference_mode()
     def step(
@@ -120,11 +138,12 @@ class CudaRuntime:
         """Append counts[b] of tokens (B, T) to each sequence; the choice (B, T) after each."""
         chosen = np.zeros(tokens.shape, np.int64)
         held, active = cast(CudaBatch, batch), np.flatnonzero(counts)
+        assert (held.rows[active] != self._memory.nobody).all(), "a sequence that has left is asked for"
         if len(active):
             width, permitted = int(counts.max()), None if allowed is None else [allowed[int(row)] for row in active]
             self._check_step(held.lengths + counts, width)
             tree = None if parents is None else parents[active, :width]
-            noise = [held.noise[int(row)] for row in active] if held.noise else [None] * len(active)
+            noise = [held.noise[int(row)] for row in active]
             with self._on_stream():
                 positions = self._extend(held.rows[active], tokens[active, :width], counts[active], tree)
                 self._memory.append(held.rows, counts)

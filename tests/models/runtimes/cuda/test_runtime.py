@@ -11,6 +11,7 @@ from qdts.models.decoding.drafting.copying import CopyDrafter
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.runtimes.base import Allowed, Floats, Ids, Noise, Runtime
 from qdts.models.runtimes.cuda.runtime import CudaRuntime, pack
+from qdts.models.runtimes.cuda.shapes import CudaShapes
 from qdts.models.tokenizer import END
 
 Make = Callable[..., CudaRuntime]
@@ -68,6 +69,23 @@ def test_every_kind_of_net(
 ) -> None:
     expected = replay(make_eager(**net), documents, features, [])
     assert replay(make_cuda(graphs=False, **net), documents, features, []) == expected
+
+
+def test_steps_wider_than_a_block_of_the_kernels(
+    make_cuda: Make, make_eager: MakeEager, documents: Documents, features: Features
+) -> None:
+    """Chains in two rows, then a tree in one of them."""
+    random = np.random.default_rng(4)
+    tokens = random.integers(2, VOCAB_SIZE, (2, 75))
+    parents = np.array([[random.integers(-1, token) for token in range(75)] for _ in range(2)])
+    shapes = CudaShapes(max_rows=2, max_document=48, max_step=128, max_slots=200, max_tokens=64)
+    found: list[list[list[int]]] = []
+    for runtime in (make_eager(), make_cuda(shapes=shapes)):
+        batch = runtime.start(runtime.encode(documents[:2]), features[:2])
+        chains = runtime.step(batch, tokens, np.array([75, 70]))
+        tree = runtime.step(batch, tokens, np.array([0, 75]), parents=parents)
+        found.append([each.tolist() for each in (chains[0], chains[1, :70], tree[1])])
+    assert found[0] == found[1]
 
 
 def test_samples_are_those_of_eager(
@@ -130,6 +148,34 @@ def test_batches_do_not_disturb_one_another(make_cuda: Make, documents: Document
         [runtime.step(batch, np.array([[token]]), np.ones(1, np.int64)) for batch in again] for token in (0, 9, 12)
     ]
     assert [[int(step[row][0, 0]) for step in steps] for row in (0, 1)] == alone
+
+
+def test_sequences_join_and_leave(make_cuda: Make, documents: Documents, features: Features) -> None:
+    """One leaves, its index and its memory go to another, which writes what it writes alone."""
+    runtime = make_cuda()
+    states, one = runtime.encode(documents), np.ones(1, np.int64)
+    noise = [Noise(seed=4, temperature=2.0)]
+    alone: list[list[int]] = []
+    for row, drawn in ((0, []), (1, noise)):
+        batch = runtime.start([states[row]], [features[row]], drawn)
+        alone.append([int(runtime.step(batch, np.array([[token]]), one)[0, 0]) for token in (0, 9, 12)])
+        del batch
+    batch = runtime.start([states[2], states[0]], [features[2], features[0]])
+    found = [runtime.step(batch, np.array([[0], [0]]), np.ones(2, np.int64))]
+    runtime.leave(batch, [0])
+    assert batch.lengths.tolist() == [0, 1]
+    assert runtime.join(batch, [states[1]], [features[1]], noise).tolist() == [0]
+    assert runtime.join(batch, [states[2]], [features[2]]).tolist() == [2]
+    tokens = iter(([0, 9, 0], [9, 12, 0], [12, 0, 0]))
+    found += [runtime.step(batch, np.array([next(tokens)]).T, np.array([1, index < 2, 0])) for index in range(3)]
+    assert [int(chosen[1, 0]) for chosen in found[:3]] == alone[0]
+    assert [int(chosen[0, 0]) for chosen in found[1:]] == alone[1]
+    runtime.leave(batch, [0, 1, 1])
+    with pytest.raises(AssertionError, match="has left"):
+        runtime.step(batch, np.zeros((3, 1), np.int64), np.array([1, 0, 1]))
+    del batch
+    again = runtime.start(states + states[:1], [None] * 4)
+    assert sorted(again.rows.tolist()) == [0, 1, 2, 3], "each row was given back once"
 
 
 def test_rows_are_given_back_with_their_batch(make_cuda: Make, documents: Documents) -> None:
