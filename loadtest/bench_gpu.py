@@ -206,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--library", choices=("", "tensorrt", "tensorrt_rtx"), default="", help="default: what is there"
     )
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=list(BATCH_SIZES), help="two or more")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each cell, and twice that to warm up")
+    parser.add_argument("--seconds", type=float, default=0.6, help="of each cell, and twice that to warm up")
     parser.add_argument("--minutes", type=float, default=7.0, help="nothing is begun after that")
     args = parser.parse_args(argv)
     if reason := why_not():

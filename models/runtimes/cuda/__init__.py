@@ -8,6 +8,7 @@ memory.py        rows of fixed place: the sequences' documents, keys and values
 buffers.py       a program's inputs: one block of memory, one copy
 programs.py      an encoding, a step, a choice: fixed buffers and what is computed from them
 choosing.py      the choice after each token, on the device
+states.py        encoded documents, on the device and on the host
 batch.py         sequences in flight
 runtime.py       the runtime
 

@@ -32,11 +32,13 @@ from qdts.models.runtimes.tensorrt.buckets import length_bucket, rows_bucket
 
 check_triton()  # before the imports below miss it
 
+from qdts.kernels.arguments import check_head_dim  # noqa: E402
 from qdts.models.runtimes.cuda.batch import CudaBatch  # noqa: E402
 from qdts.models.runtimes.cuda.choosing import DeviceChooser, HostHead  # noqa: E402
 from qdts.models.runtimes.cuda.memory import RowMemory  # noqa: E402
 from qdts.models.runtimes.cuda.net import CudaNet  # noqa: E402
 from qdts.models.runtimes.cuda.programs import Arrays, EncodeProgram, Program, StepProgram  # noqa: E402
+from qdts.models.runtimes.cuda.states import DeviceStates, join_states  # noqa: E402
 
 # int8: of the documents' keys and values alone.
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float16}
@@ -57,6 +59,7 @@ class CudaRuntime:
     ) -> None:
         if precision not in _DTYPES:
             raise Unsupported(f"the cuda runtime computes in {', '.join(_DTYPES)}, not {precision}")
+        check_head_dim(net.config.d_kv)
         self.graphs = StepGraphs(capture)
         self._device, self._precision = device, precision
         self._shapes = shapes = shapes or CudaShapes()
@@ -121,7 +124,7 @@ class CudaRuntime:
         rows = self._memory.take(len(states))
         indices = cast(CudaBatch, batch).join(rows, noise)
         with self._on_stream():
-            hidden = self._put(np.concatenate([each.hidden for each in states]))  # (N, C)
+            hidden = join_states(states, self._device)  # (N, C)
             if self.num_features:
                 hidden = self._net.interact(hidden, *self._join_features(features, lengths))
             self._memory.write_documents(rows, lengths, self._net.project_documents(hidden))
@@ -170,8 +173,9 @@ class CudaRuntime:
             lambda: EncodeProgram(self._net, self._encoded[:size], num_rows, longest),
             {"tokens": tokens, "starts": starts},
         )
-        hidden = out[: ends[-1]].to("cpu", copy=True).numpy()  # the next group takes this place
-        return [States(hidden=rows) for rows in np.split(hidden, ends[:-1])]
+        tensor = out[: ends[-1]].clone()  # the next group takes this place
+        pieces = zip(np.split(tensor.cpu().numpy(), ends[:-1]), tensor.tensor_split(ends[:-1]), strict=True)
+        return [DeviceStates(hidden=rows, tensor=piece) for rows, piece in pieces]
 
     def _join_features(self, features: Sequence[Floats | None], lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(N, F), 0 where there are none, and (N,), true where there are."""

@@ -34,9 +34,9 @@ SHAPES = CudaShapes(max_rows=4, max_document=48, max_step=16, max_slots=64, max_
 GAINS = {"shared.weight": 0.3, ".o.weight": 4, ".wo.weight": 4, ".q.weight": 4, "bias.weight": 10}
 
 
-def build_net(*, tied: bool = True, activation: str = "gated-gelu") -> T5:
+def build_net(*, tied: bool = True, activation: str = "gated-gelu", d_kv: int = 16) -> T5:
     torch.manual_seed(3)
-    sizes = {"vocab_size": VOCAB_SIZE, "d_model": 24, "d_kv": 16, "d_ff": 40, "num_heads": 2}
+    sizes = {"vocab_size": VOCAB_SIZE, "d_model": 24, "d_kv": d_kv, "d_ff": 40, "num_heads": 2}
     layers = {"num_layers": 2, "num_decoder_layers": 2, "num_features": NUM_FEATURES}
     config = T5Config.from_dict({**sizes, **layers, "tie_word_embeddings": tied, "feed_forward_proj": activation})
     net = T5(config).eval()

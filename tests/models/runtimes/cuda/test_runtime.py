@@ -9,7 +9,7 @@ from qdts.errors import Unsupported
 from qdts.models.decoding.base import FreeState
 from qdts.models.decoding.drafting.copying import CopyDrafter
 from qdts.models.decoding.greedy import GreedyDecoder, Row
-from qdts.models.runtimes.base import Allowed, Floats, Ids, Noise, Runtime
+from qdts.models.runtimes.base import Allowed, Floats, Ids, Noise, Runtime, States
 from qdts.models.runtimes.cuda.runtime import CudaRuntime, pack
 from qdts.models.runtimes.cuda.shapes import CudaShapes
 from qdts.models.tokenizer import END
@@ -135,6 +135,19 @@ def test_drafts_change_the_steps_alone(
     assert fewer_steps <= num_steps
 
 
+def test_states_from_elsewhere_are_as_good(make_cuda: Make, documents: Documents, features: Features) -> None:
+    runtime = make_cuda(graphs=False)
+    own = runtime.encode(documents)
+    kept = [States(hidden=each.hidden.copy()) for each in own]
+    kept[0].hidden.setflags(write=False)
+    found: list[list[list[int]]] = []
+    for states in (own, kept, [own[0], *kept[1:]]):
+        batch = runtime.start(states, features)
+        found.append(runtime.step(batch, np.full((3, 4), 5), np.full(3, 4)).tolist())
+        del batch
+    assert found[0] == found[1] == found[2]
+
+
 def test_batches_do_not_disturb_one_another(make_cuda: Make, documents: Documents, features: Features) -> None:
     runtime = make_cuda()
     states = runtime.encode(documents)
@@ -202,8 +215,13 @@ def test_what_is_too_large_is_refused(make_cuda: Make) -> None:
     with pytest.raises(Unsupported, match="64 tokens in a row: the runtime takes 63 at most"):
         runtime.step(batch, np.zeros((1, 16), np.int64), np.array([16]))
     assert batch.lengths.tolist() == [48]
+
+
+def test_what_no_kernel_is_written_for_is_refused_at_once(make_cuda: Make) -> None:
     with pytest.raises(Unsupported, match="computes in fp32, fp16, bf16, int8, not fp8"):
         make_cuda("fp8")
+    with pytest.raises(Unsupported, match="head_dim must be a power of two from 16 to 128, is 8"):
+        make_cuda(d_kv=8)
 
 
 def test_info_says_what_runs(make_cuda: Make) -> None:
