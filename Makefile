@@ -18,7 +18,7 @@ GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
 THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse gpu-kernels gpu-engines wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench wheel clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -93,8 +93,15 @@ gpu-kernels: ## the kernels' tests on a GPU, then how near they are to its limit
 	env -u TRITON_INTERPRET $(GPU_PYTHON) -m pytest tests/kernels $(ARGS)
 	env -u TRITON_INTERPRET $(GPU_PYTHON) loadtest/bench_kernels.py
 
+# Needs hypothesis, tokenizers and onnx beside pytest.
+gpu-tests: ## the tests of the runtime cuda and of CUDA graphs on a GPU
+	env -u TRITON_INTERPRET $(GPU_PYTHON) -m pytest tests/models/runtimes/cuda tests/models/runtimes/test_step_graphs.py $(ARGS)
+
 gpu-engines: ## TensorRT engines for this machine's GPU: same tokens as eager, requests/s within 55 ms
 	$(GPU_PYTHON) loadtest/bench_engines.py $(ARGS)
+
+gpu-bench: ## cuda and TensorRT in under 8 minutes: same tokens as eager, ms and requests/s, with CUDA graphs and without
+	$(GPU_PYTHON) loadtest/bench_gpu.py $(ARGS)
 
 train: setup ## one training stage; STAGE=fit CONFIG=run.toml
 	$(BIN)/qdts train $(STAGE) --config $(CONFIG)

@@ -13,7 +13,7 @@ Shapes: B sequences · T tokens of the step · N tokens of the pool · H heads �
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportMissingTypeStubs=false
 # pyright: reportGeneralTypeIssues=false
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import triton
@@ -78,43 +78,50 @@ def plan(
         num_parts = choose_parts(batch * num_heads, longest, _num_processors(query.device))
     if not 1 <= num_parts <= MAX_PARTS:
         raise ValueError(f"num_parts must be from 1 to {MAX_PARTS}, is {num_parts}")
-
+    pool = {"key_ptr": key, "value_ptr": value, "starts_ptr": starts, "lengths_ptr": lengths, **scales}
     out = torch.empty_like(query)
-    parts = query.new_empty((*query.shape[:3], num_parts, head_dim), dtype=torch.float32) if num_parts > 1 else out
+    if num_parts == 1:
+        # Sums are not written then, but a kernel has all its arguments.
+        return Plan((_read(query, pool, out, query.new_empty(1, dtype=torch.float32), 1),), out)
+    parts = query.new_empty((*query.shape[:3], num_parts, head_dim), dtype=torch.float32)
     sums = query.new_empty((*query.shape[:3], num_parts, 2), dtype=torch.float32)
-    sizes = {"num_tokens": num_tokens, "num_heads": num_heads}
-    read = Launch(
+    return Plan((_read(query, pool, parts, sums, num_parts), _join(parts, sums, out)), out)
+
+
+def _read(query: Tensor, pool: Mapping[str, Tensor], out: Tensor, sums: Tensor, num_parts: int) -> Launch:
+    """Each part's sum of values with its highest score and weight; of a single part the result."""
+    batch, num_tokens, num_heads, head_dim = query.shape
+    return Launch(
         kernel=read_part_kernel,
         grid=(num_parts, num_heads, batch),
         arguments={
             "query_ptr": query,
-            "key_ptr": key,
-            "value_ptr": value,
-            "starts_ptr": starts,
-            "lengths_ptr": lengths,
-            **scales,
-            "out_ptr": parts,
+            **pool,
+            "out_ptr": out,
             "sums_ptr": sums,
-            **sizes,
+            "num_tokens": num_tokens,
+            "num_heads": num_heads,
         },
         constants={
             "TOKENS": max(16, power_of_two(num_tokens)),
             "KEYS": 32 if query.element_size() == 4 else 64,
             "WIDTH": head_dim,
             "PARTS": num_parts,
-            "QUANTIZED": key.dtype == torch.int8,
+            "QUANTIZED": pool["key_ptr"].dtype == torch.int8,
         },
     )
-    if num_parts == 1:
-        return Plan((read,), out)
-    join = Launch(
+
+
+def _join(parts: Tensor, sums: Tensor, out: Tensor) -> Launch:
+    """Parts (B, T, H, Z, D) and their sums (B, T, H, Z, 2) -> out (B, T, H, D)."""
+    batch, num_tokens, num_heads, num_parts, head_dim = parts.shape
+    return Launch(
         kernel=join_parts_kernel,
         grid=(batch * num_tokens * num_heads,),
         arguments={"parts_ptr": parts, "sums_ptr": sums, "out_ptr": out},
         constants={"PARTS": num_parts, "SLOTS": power_of_two(num_parts), "WIDTH": head_dim},
         num_warps=1,
     )
-    return Plan((read, join), out)
 
 
 def choose_parts(num_programs: int, longest: int, num_processors: int) -> int:

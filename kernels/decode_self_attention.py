@@ -1,10 +1,10 @@
 """Self-attention of the tokens of a decoder's step: over their sequence's cache, and over one another as a tree.
 
-One program holds all T tokens of a sequence in one head and reads the used part of the cache once, whatever T is:
+One program holds up to 64 tokens of a sequence in one head and reads the used part of the cache once for all of them:
 drafted tokens cost hardly more than one. Specification: `reference.decode_self_attention`.
 
-Shapes: B sequences · T tokens of the step · P cached slots · H heads · D head dim · M largest distance with a bias of
-its own.
+Shapes: B sequences · T tokens of the step · R rows of the cache · P slots of a row · H heads · D head dim · M largest
+distance with a bias of its own.
 """
 
 # Triton's language is untyped:
@@ -26,11 +26,12 @@ from qdts.kernels.arguments import (
     check_bias,
     check_devices,
     check_head_dim,
-    check_num_tokens,
 )
 from qdts.kernels.cost import Cost
 from qdts.kernels.online_softmax import LOG2E, LOWEST, begin, see
-from qdts.kernels.plan import Launch, Plan, power_of_two
+from qdts.kernels.plan import Launch, Plan, ceil_div, power_of_two
+
+MAX_BLOCK = 64  # tokens of one program
 
 
 def decode_self_attention(
@@ -43,14 +44,16 @@ def decode_self_attention(
     positions: Tensor,
     visible: Tensor,
     bias: Tensor,
+    rows: Tensor | None = None,
 ) -> Tensor:
-    """New tokens' queries, keys and values (B, T, H, D), T at most 64 -> (B, T, H, D).
+    """New tokens' queries, keys and values (B, T, H, D) -> (B, T, H, D).
 
-    Token t of sequence b stands at positions[b, t]. It sees the first lengths[b] slots of past_key and past_value
-    (B, P, H, D), of which slot p stands at position p, and new token u where visible[b, t, u]: itself at least.
-    lengths and positions are int32, visible is bool. bias: as in `attention`, of a decoder's distances.
+    Token t of sequence b stands at positions[b, t]. It sees the first lengths[b] slots of its row of past_key and
+    past_value (R, P, H, D), of which slot p stands at position p, and new token u where visible[b, t, u]: itself at
+    least. Its row is rows[b], or b where rows are not given. lengths, positions and rows are int32, visible is bool.
+    bias: as in `attention`, of a decoder's distances.
     """
-    return plan(query, past_key, past_value, lengths, new_key, new_value, positions, visible, bias).run()
+    return plan(query, past_key, past_value, lengths, new_key, new_value, positions, visible, bias, rows).run()
 
 
 def plan(
@@ -63,13 +66,15 @@ def plan(
     positions: Tensor,
     visible: Tensor,
     bias: Tensor,
+    rows: Tensor | None = None,
 ) -> Plan[Tensor]:
     """The launch of `decode_self_attention`."""
     check("query", query, (None, None, None, None), FLOATS)
     batch, num_tokens, num_heads, head_dim = query.shape
-    check_num_tokens(num_tokens)
+    if num_tokens < 1:
+        raise ValueError(f"num_tokens must be at least 1, is {num_tokens}")
     check_head_dim(head_dim)
-    check("past_key", past_key, (batch, None, num_heads, head_dim), (query.dtype,))
+    check("past_key", past_key, (None if rows is not None else batch, None, num_heads, head_dim), (query.dtype,))
     check("past_value", past_value, past_key.shape, (query.dtype,))
     check("lengths", lengths, (batch,), INDICES)
     check("new_key", new_key, query.shape, (query.dtype,))
@@ -77,17 +82,22 @@ def plan(
     check("positions", positions, (batch, num_tokens), INDICES)
     check("visible", visible, (batch, num_tokens, num_tokens), (torch.bool,))
     limit = check_bias(bias, num_heads)
+    if rows is not None:
+        check("rows", rows, (batch,), INDICES)
+        check_devices(query=query, rows=rows)
     check_devices(query=query, past_key=past_key, past_value=past_value, lengths=lengths, new_key=new_key)
     check_devices(query=query, new_value=new_value, positions=positions, visible=visible, bias=bias)
     out = torch.empty_like(query)
+    block = min(MAX_BLOCK, max(16, power_of_two(num_tokens)))
     launch = Launch(
         kernel=decode_self_attention_kernel,
-        grid=(num_heads, batch),
+        grid=(num_heads, batch, ceil_div(num_tokens, block)),
         arguments={
             "query_ptr": query,
             "past_key_ptr": past_key,
             "past_value_ptr": past_value,
             "lengths_ptr": lengths,
+            "rows_ptr": lengths if rows is None else rows,
             "new_key_ptr": new_key,
             "new_value_ptr": new_value,
             "positions_ptr": positions,
@@ -99,7 +109,7 @@ def plan(
             "num_heads": num_heads,
             "limit": limit,
         },
-        constants={"TOKENS": max(16, power_of_two(num_tokens)), "SLOTS": 32, "WIDTH": head_dim},
+        constants={"TOKENS": block, "SLOTS": 32, "WIDTH": head_dim, "HAS_ROWS": rows is not None},
     )
     return Plan((launch,), out)
 
@@ -120,6 +130,7 @@ def decode_self_attention_kernel(
     past_key_ptr,
     past_value_ptr,
     lengths_ptr,
+    rows_ptr,
     new_key_ptr,
     new_value_ptr,
     positions_ptr,
@@ -133,21 +144,24 @@ def decode_self_attention_kernel(
     TOKENS: tl.constexpr,
     SLOTS: tl.constexpr,
     WIDTH: tl.constexpr,
+    HAS_ROWS: tl.constexpr,
 ):
-    """Program (h, b): all tokens of sequence b in head h."""
+    """Program (h, b, i): block i of the tokens of sequence b in head h."""
     head, sequence = tl.program_id(0), tl.program_id(1)
     row = num_heads * WIDTH  # from a token's head to the next token's
     columns = tl.arange(0, WIDTH)
-    token = tl.arange(0, TOKENS)
+    token = tl.program_id(2) * TOKENS + tl.arange(0, TOKENS)
     exists = token < num_tokens
-    new_offsets = (sequence * num_tokens + token)[:, None].to(tl.int64) * row + head * WIDTH + columns[None, :]
-    query = tl.load(query_ptr + new_offsets, mask=exists[:, None], other=0.0)
+    new = sequence.to(tl.int64) * num_tokens * row + head * WIDTH  # of the sequence's first new token
+    offsets = new + token[:, None] * row + columns[None, :]
+    query = tl.load(query_ptr + offsets, mask=exists[:, None], other=0.0)
     position = tl.load(positions_ptr + sequence * num_tokens + token, mask=exists, other=0)
     bias_ptr += head * (2 * limit + 1) + limit  # now at distance 0
     values_sum, highest, weights_sum = begin(TOKENS, WIDTH)
 
     length = tl.load(lengths_ptr + sequence)
-    past = sequence.to(tl.int64) * num_slots * row + head * WIDTH
+    held = tl.load(rows_ptr + sequence) if HAS_ROWS else sequence
+    past = held.to(tl.int64) * num_slots * row + head * WIDTH
     for first in range(0, length, SLOTS):
         slot = first + tl.arange(0, SLOTS)
         used = slot < length
@@ -160,14 +174,19 @@ def decode_self_attention_kernel(
         scores = tl.where(used[None, :], scores, LOWEST)
         values_sum, highest, weights_sum = see(values_sum, highest, weights_sum, scores, value)
 
-    key = tl.load(new_key_ptr + new_offsets, mask=exists[:, None], other=0.0)
-    distance = position[None, :] - position[:, None]  # (T, T)
-    bias = tl.load(bias_ptr + tl.minimum(tl.maximum(distance, -limit), limit))
-    scores = (tl.dot(query, tl.trans(key), input_precision="ieee") + bias) * LOG2E
-    pairs = (sequence * num_tokens + token)[:, None] * num_tokens + token[None, :]
-    seen = tl.load(visible_ptr + pairs, mask=exists[:, None] & exists[None, :], other=0) != 0
-    value = tl.load(new_value_ptr + new_offsets, mask=exists[:, None], other=0.0)
-    scores = tl.where(seen, scores, LOWEST)
-    values_sum, highest, weights_sum = see(values_sum, highest, weights_sum, scores, value)
+    for first in range(0, num_tokens, TOKENS):
+        other = first + tl.arange(0, TOKENS)
+        other_exists = other < num_tokens
+        other_offsets = new + other[:, None] * row + columns[None, :]
+        key = tl.load(new_key_ptr + other_offsets, mask=other_exists[:, None], other=0.0)
+        other_position = tl.load(positions_ptr + sequence * num_tokens + other, mask=other_exists, other=0)
+        distance = other_position[None, :] - position[:, None]  # (T, T)
+        bias = tl.load(bias_ptr + tl.minimum(tl.maximum(distance, -limit), limit))
+        scores = (tl.dot(query, tl.trans(key), input_precision="ieee") + bias) * LOG2E
+        pairs = (sequence * num_tokens + token)[:, None] * num_tokens + other[None, :]
+        seen = tl.load(visible_ptr + pairs, mask=exists[:, None] & other_exists[None, :], other=0) != 0
+        value = tl.load(new_value_ptr + other_offsets, mask=other_exists[:, None], other=0.0)
+        scores = tl.where(seen, scores, LOWEST)
+        values_sum, highest, weights_sum = see(values_sum, highest, weights_sum, scores, value)
     out = values_sum / weights_sum[:, None]
-    tl.store(out_ptr + new_offsets, out.to(out_ptr.dtype.element_ty), mask=exists[:, None])
+    tl.store(out_ptr + offsets, out.to(out_ptr.dtype.element_ty), mask=exists[:, None])

@@ -61,6 +61,7 @@ class Examples:
         self._makers: dict[str, Callable[[], Example]] = {
             "attention": self._attention,
             "decode_self_attention": self._decode_self_attention,
+            "decode_self_attention_of_rows": lambda: self._decode_self_attention(of_rows=True),
             "decode_cross_attention": lambda: self._decode_cross_attention(self._sizes.lengths),
             "decode_cross_attention_int8": lambda: self._decode_cross_attention(self._sizes.lengths, quantized=True),
             "decode_cross_attention_alone": lambda: self._decode_cross_attention([self._sizes.longest], num_parts=4),
@@ -68,6 +69,7 @@ class Examples:
             "project_permitted": self._project_permitted,
             "rms_norm": lambda: self._rms_norm(adds=False),
             "add_rms_norm": lambda: self._rms_norm(adds=True),
+            "add_rms_norm_float32": lambda: self._rms_norm(adds=True, stream_dtype=torch.float32),
             "gated_gelu": self._gated_gelu,
             "exact_gelu": self._exact_gelu,
         }
@@ -91,7 +93,7 @@ class Examples:
             cost=attention.cost(lengths, limit=sizes.limit, **self._head_sizes()),
         )
 
-    def _decode_self_attention(self) -> Example:
+    def _decode_self_attention(self, *, of_rows: bool = False) -> Example:
         sizes = self._sizes
         batch, num_tokens = sizes.num_documents, sizes.num_tokens
         lengths = [sizes.num_slots - number % (sizes.num_slots // 2) for number in range(batch)]
@@ -102,9 +104,10 @@ class Examples:
         chain = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=self._device).tril()
         visible = chain.expand(batch, -1, -1).contiguous()
         inputs = (query, past_key, past_value, held, new_key, new_value, positions, visible, self._bias())
+        rows = self._indices(list(reversed(range(batch)))) if of_rows else None
         return Example(
-            plan=decode_self_attention.plan(*inputs),
-            reference=lambda: reference.decode_self_attention(*inputs),
+            plan=decode_self_attention.plan(*inputs, rows=rows),
+            reference=lambda: reference.decode_self_attention(*inputs, rows=rows),
             cost=decode_self_attention.cost(lengths, num_tokens=num_tokens, **self._head_sizes()),
         )
 
@@ -154,9 +157,9 @@ class Examples:
             cost=project_permitted.cost(counts, width=self._sizes.width, item_bytes=hidden.element_size()),
         )
 
-    def _rms_norm(self, *, adds: bool) -> Example:
+    def _rms_norm(self, *, adds: bool, stream_dtype: torch.dtype | None = None) -> Example:
         stream, update = (
-            self._random(self._num_rows, self._sizes.width),
+            self._random(self._num_rows, self._sizes.width).to(stream_dtype or self._dtype),
             self._random(self._num_rows, self._sizes.width),
         )
         weight = self._random(self._sizes.width)
@@ -169,7 +172,11 @@ class Examples:
                 else reference.AddedNorm(stream, reference.rms_norm(stream, weight, 1e-6))
             ),
             cost=rms_norm.cost(
-                num_rows=self._num_rows, width=self._sizes.width, item_bytes=stream.element_size(), adds=adds
+                num_rows=self._num_rows,
+                width=self._sizes.width,
+                item_bytes=update.element_size(),
+                stream_bytes=stream.element_size(),
+                adds=adds,
             ),
         )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class AddedNorm(NamedTuple):
-    """The residual stream after an addition, and its norm; both (R, C)."""
+    """The residual stream after an addition, and its norm, which may have fewer bits; both (R, C)."""
 
     stream: Tensor
     normed: Tensor
@@ -41,16 +41,19 @@ def decode_self_attention(
     positions: Tensor,
     visible: Tensor,
     bias: Tensor,
+    rows: Tensor | None = None,
 ) -> Tensor:
-    """New tokens (B, T, H, D) attend to the first lengths (B,) of past slots (B, P, H, D) and to visible new ones.
+    """New tokens (B, T, H, D) attend to the first lengths (B,) of past slots (R, P, H, D) and to visible new ones.
 
-    Slot p stands at position p, new tokens at positions (B, T); visible (B, T, T): token t sees new token u.
+    Sequence b's slots are those of rows[b], or b. Slot p stands at position p, new tokens at positions (B, T); visible
+    (B, T, T): token t sees new token u.
     """
     out = torch.empty_like(query)
-    for row, length in enumerate(_ints(lengths)):
+    held = range(len(query)) if rows is None else _ints(rows)
+    for row, (past, length) in enumerate(zip(held, _ints(lengths), strict=True)):
         slots = torch.arange(length, device=query.device)
-        key = torch.cat([past_key[row, :length], new_key[row]])  # (P + T, H, D)
-        value = torch.cat([past_value[row, :length], new_value[row]])
+        key = torch.cat([past_key[past, :length], new_key[row]])  # (P + T, H, D)
+        value = torch.cat([past_value[past, :length], new_value[row]])
         scores_bias = _distance_bias(bias, positions[row], torch.cat([slots, positions[row]]))
         seen = torch.cat([visible.new_ones(len(positions[row]), length), visible[row]], dim=1)  # (T, P + T)
         out[row] = _attend(query[row], key, value, scores_bias.masked_fill(~seen, float("-inf")))
@@ -111,16 +114,18 @@ def project_permitted(
     return chosen
 
 
-def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """x / rms(x) * weight; the quotient is rounded to the type of x before it is weighted, as T5 does: (R, C)."""
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype | None = None) -> Tensor:
+    """x / rms(x) * weight in `dtype`, by default that of x, to which the quotient is rounded before it is weighted, as
+    T5 does: (R, C)."""
+    dtype = dtype or x.dtype
     scale = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + epsilon)
-    return ((x.float() * scale).to(x.dtype).float() * weight.float()).to(x.dtype)
+    return ((x.float() * scale).to(dtype).float() * weight.float()).to(dtype)
 
 
 def add_rms_norm(stream: Tensor, update: Tensor, weight: Tensor, epsilon: float) -> AddedNorm:
-    """The residual stream (R, C) after the update (R, C), and its norm."""
+    """The residual stream (R, C) after the update (R, C), in the stream's type, and its norm, in the update's."""
     added = (stream.float() + update.float()).to(stream.dtype)
-    return AddedNorm(added, rms_norm(added, weight, epsilon))
+    return AddedNorm(added, rms_norm(added, weight, epsilon, update.dtype))
 
 
 def gated_gelu(gate: Tensor, linear: Tensor) -> Tensor:

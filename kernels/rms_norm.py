@@ -1,7 +1,8 @@
 """T5's norm, alone or with the residual addition before it, in float32 inside.
 
 RMSNorm: Zhang & Sennrich 2019, arXiv 1910.07467.
-Between two sublayers T5 adds and then norms: fused, the residual stream is read and written once.
+Between two sublayers T5 adds and then norms: fused, the residual stream is read and written once. It may be float32
+where what is multiplied has 16 bits: T5's streams outgrow float16.
 Specification: `reference.rms_norm`, `reference.add_rms_norm`.
 
 Shapes: R rows · C hidden.
@@ -25,30 +26,38 @@ from qdts.kernels.reference import AddedNorm
 MAX_WIDTH = 8192  # a row is held in registers
 
 
-def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """x (R, C) / rms(x) * weight (C,) -> (R, C)."""
-    return plan(x, None, weight, epsilon).run().normed
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype | None = None) -> Tensor:
+    """x (R, C) / rms(x) * weight (C,) -> (R, C) in `dtype`, by default that of x."""
+    return plan(x, None, weight, epsilon, dtype).run().normed
 
 
 def add_rms_norm(stream: Tensor, update: Tensor, weight: Tensor, epsilon: float) -> AddedNorm:
-    """The residual stream (R, C) plus the update (R, C), a new tensor, and its norm."""
+    """The residual stream (R, C) plus the update (R, C), a new tensor, and its norm in the update's type."""
     return plan(stream, update, weight, epsilon).run()
 
 
-def plan(stream: Tensor, update: Tensor | None, weight: Tensor, epsilon: float) -> Plan[AddedNorm]:
+def plan(
+    stream: Tensor, update: Tensor | None, weight: Tensor, epsilon: float, dtype: torch.dtype | None = None
+) -> Plan[AddedNorm]:
     """The launch of `add_rms_norm`, or without an update of `rms_norm`: the stream is then the one given."""
     check("stream", stream, (None, None), FLOATS)
-    num_rows, width = stream.shape
+    width = stream.shape[1]
     check("weight", weight, (width,), FLOATS)
     check_devices(stream=stream, weight=weight)
     if not 1 <= width <= MAX_WIDTH:
         raise Unsupported(f"a row must have from 1 to {MAX_WIDTH} numbers, has {width}")
     if update is not None:
-        check("update", update, stream.shape, (stream.dtype,))
+        check("update", update, stream.shape, (dtype,) if dtype else FLOATS)
         check_devices(stream=stream, update=update)
-    result = AddedNorm(stream if update is None else torch.empty_like(stream), torch.empty_like(stream))
+    normed = torch.empty_like(stream, dtype=dtype or (stream if update is None else update).dtype)
+    result = AddedNorm(stream if update is None else torch.empty_like(stream), normed)
+    return Plan((_launch(stream, update, weight, result, epsilon),), result)
+
+
+def _launch(stream: Tensor, update: Tensor | None, weight: Tensor, result: AddedNorm, epsilon: float) -> Launch:
+    num_rows, width = stream.shape
     block = power_of_two(width)
-    launch = Launch(
+    return Launch(
         kernel=add_rms_norm_kernel,
         grid=(num_rows,),
         arguments={
@@ -63,13 +72,14 @@ def plan(stream: Tensor, update: Tensor | None, weight: Tensor, epsilon: float) 
         constants={"WIDTH": block, "ADDS": update is not None},
         num_warps=min(8, max(1, block // 256)),
     )
-    return Plan((launch,), result)
 
 
-def cost(*, num_rows: int, width: int, item_bytes: int, adds: bool = True) -> Cost:
-    """Two tensors read and two written, or one and one; a handful of operations per number."""
+def cost(*, num_rows: int, width: int, item_bytes: int, adds: bool = True, stream_bytes: int | None = None) -> Cost:
+    """The stream read, written if something was added, the update, the norm; a handful of operations per number."""
+    stream_bytes = stream_bytes or item_bytes
+    per_number = 2 * (stream_bytes + item_bytes) if adds else stream_bytes + item_bytes
     return Cost(
-        num_bytes=(num_rows * width * (4 if adds else 2) + width) * item_bytes,
+        num_bytes=num_rows * width * per_number + width * item_bytes,
         num_flops=num_rows * width * (5 if adds else 4),
     )
 

@@ -66,13 +66,17 @@ class Paces:
     ms: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
 
     def figures(self) -> dict[str, object]:
-        """Requests a second and latency by size; the most requests a second within the SLO, 0 where none are."""
+        """Requests a second, a batch's median and latency by size; the most a second within the SLO, or 0."""
         by_size = {size: (1000 * size / float(np.mean(ms)), _pair_p99(ms)) for size, ms in self.ms.items()}
         within = [rate for rate, p99 in by_size.values() if p99 <= SLO_MS]
         return {
             "requests_per_s_within_slo": round(max(within, default=0.0), 1),
             "by_batch": {
-                str(size): {"requests_per_s": round(rate, 1), "p99_ms": round(p99, 2)}
+                str(size): {
+                    "requests_per_s": round(rate, 1),
+                    "ms": round(float(np.median(self.ms[size])), 2),
+                    "p99_ms": round(p99, 2),
+                }
                 for size, (rate, p99) in by_size.items()
             },
         }
@@ -88,19 +92,19 @@ def pace(runtime: Runtime, prompts: Sequence[Prompt], sizes: Sequence[int], num_
     """Answer batches of each size back to back; shapes are met once before time is taken."""
     paces, gate = Paces(), DraftGate(measure_step_costs(runtime))
     for size in sizes:
-        batches = _batches(prompts, size)
+        batches = batches_of(prompts, size)
         for _ in range(2):
-            _answer(runtime, next(batches), gate)
+            answer(runtime, next(batches), gate)
         found: list[float] = []
         for _ in tqdm(range(num_batches), desc=f"batches of {size}", leave=False, disable=None):
             started = time.perf_counter()
-            _answer(runtime, next(batches), gate)
+            answer(runtime, next(batches), gate)
             found.append(1000 * (time.perf_counter() - started))
         paces.ms[size] = found
     return paces
 
 
-def _batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
+def batches_of(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
     """Endlessly, the prompts in their order."""
     first = 0
     while True:
@@ -108,7 +112,8 @@ def _batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
         first += size
 
 
-def _answer(runtime: Runtime, prompts: Sequence[Prompt], gate: DraftGate) -> None:
+def answer(runtime: Runtime, prompts: Sequence[Prompt], gate: DraftGate) -> None:
+    """Write the summaries of one batch."""
     generation = Generation(runtime, prompts, SummarizerConfig(), gate=gate)
     while generation.active:
         generation.step()
@@ -130,10 +135,10 @@ def measure_runtime(
     }
 
 
-def build(model: Path, precision: str, library_name: Any) -> dict[str, str]:
+def build(model: Path, precision: str, library_name: Any, max_batch: int = max(BATCH_SIZES)) -> dict[str, str]:
     """Build a precision's engines in `model`; with what, and for which compute capability."""
     from qdts.models.export.builder import PlanBuilder
-    from qdts.models.export.config import EnginesConfig, ExplicitConfig
+    from qdts.models.export.config import EnginesConfig, EngineShapes, ExplicitConfig
     from qdts.models.export.engines import build_engines, current_capability
     from qdts.models.export.explicit import write_explicit
     from qdts.models.runtimes.tensorrt.library import LIBRARIES, load_library
@@ -145,7 +150,12 @@ def build(model: Path, precision: str, library_name: Any) -> dict[str, str]:
     if precision in ("int8", "fp8"):
         write_explicit(ExplicitConfig(model=model, formats=(f"{precision}_qdq",)))
     config = EnginesConfig(
-        model=model, library=library_name, capabilities=(target,), try_on=(here,), precisions=(precision,)
+        model=model,
+        library=library_name,
+        capabilities=(target,),
+        try_on=(here,),
+        precisions=(precision,),
+        shapes=EngineShapes(max_batch=max_batch),
     )
     build_engines(config)
     return {"library": f"{library.name} {library.version}", "built_for": target}

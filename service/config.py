@@ -76,8 +76,8 @@ class EngineConfig:
 
     # A model directory; "" takes the one that ships with qdts, if any; "none" serves without a model.
     model: str = ""
-    # tensorrt needs a GPU and engines built for it: `qdts train engines`.
-    runtime: Literal["onnx", "eager", "tensorrt"] = "onnx"
+    # cuda and tensorrt need a GPU, tensorrt engines built for it, too: `qdts train engines`.
+    runtime: Literal["onnx", "eager", "cuda", "tensorrt"] = "onnx"
     precision: Literal["int8", "fp32", "fp16", "bf16", "fp8"] = "int8"
     num_threads: int = 0  # 0: as many as the machine has cores
     max_batch: int = 1  # summaries that are written at once

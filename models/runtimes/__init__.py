@@ -6,6 +6,8 @@ eager.py         torch, the oracle
 decoder_only.py  the decoder-only baseline, for comparison
 onnx_runtime.py  ONNX Runtime: graph.py, embedding.py, onnx_batch.py
 tensorrt/        plan files on a GPU
+cuda/            torch with Triton kernels and CUDA graphs
+step_graphs.py   work recorded as CUDA graphs, shared by those two
 batching.py      padding, and the layout of a step's tokens, shared
 choice.py        the choice after a token, greedy or sampled, shared
 tensor_cache.py  keys and values in torch, shared
@@ -25,6 +27,7 @@ from qdts.models.runtimes.config import RuntimeConfig
 _CLASSES = {
     "eager": ("qdts.models.runtimes.eager", "EagerRuntime"),
     "onnx": ("qdts.models.runtimes.onnx_runtime", "OnnxRuntime"),
+    "cuda": ("qdts.models.runtimes.cuda.runtime", "CudaRuntime"),
     "tensorrt": ("qdts.models.runtimes.tensorrt.runtime", "TensorRtRuntime"),
 }
 

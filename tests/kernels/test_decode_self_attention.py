@@ -1,4 +1,4 @@
-"""A step's self-attention against its specification: chains, trees, 1 to 64 drafted tokens, empty and full caches."""
+"""A step's self-attention against its specification: chains, trees, a block of tokens and more, any cache."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from qdts.errors import Unsupported
 from qdts.kernels import reference
 from qdts.models.runtimes.batching import lay_out
 
@@ -45,6 +44,7 @@ def make_inputs(
         ([32, 33, 70], 70, 1),  # a block of slots, one more, two and a part
         ([7, 0], 40, 17),  # slots nobody uses; tokens that are no multiple of anything
         ([31], 31, 64),
+        ([9, 0], 9, 75),  # more than a program holds
     ],
 )
 def test_it_is_the_specification(
@@ -66,6 +66,15 @@ def test_unused_slots_and_unseen_tokens_change_nothing(rand: Make) -> None:
     assert not torch.equal(actual[:, 3], expected[:, 3])
 
 
+def test_sequences_may_lie_in_any_rows_of_the_cache(rand: Make, int32: Make, assert_close: Compare) -> None:
+    query, past_key, past_value, *rest = make_inputs(rand, [3, 20], 40, 4, is_tree=True)
+    past_key, past_value = (torch.cat([past, past + 1, past + 2]) for past in (past_key, past_value))
+    inputs = (query, past_key, past_value, *rest)
+    actual = decode_self_attention(*inputs, rows=int32([4, 1]))
+    assert_close(actual, reference.decode_self_attention(*inputs, rows=int32([4, 1])))
+    assert_close(actual, reference.decode_self_attention(query, past_key[[4, 1]], past_value[[4, 1]], *rest))
+
+
 def test_arguments_that_do_not_fit_are_named(rand: Make) -> None:
     inputs = list(make_inputs(rand, [3, 2], 4, 2, is_tree=False))
     bad = [
@@ -79,8 +88,10 @@ def test_arguments_that_do_not_fit_are_named(rand: Make) -> None:
     for place, tensor, message in bad:
         with pytest.raises(ValueError, match=message):
             plan(*[tensor if number == place else good for number, good in enumerate(inputs)])
-    with pytest.raises(Unsupported, match="num_tokens must be from 1 to 64, is 65"):
-        plan(*make_inputs(rand, [0], 0, 65, is_tree=False))
+    with pytest.raises(ValueError, match=r"rows must have the shape \(2\), has \(1\)"):
+        plan(*inputs, rows=inputs[3][:1])
+    with pytest.raises(ValueError, match="num_tokens must be at least 1, is 0"):
+        plan(*make_inputs(rand, [0], 0, 0, is_tree=False))
 
 
 def test_cost_counts_used_slots_only() -> None:

@@ -38,6 +38,16 @@ def test_rows_of_any_size(size: float, rand: Make, assert_close: Compare) -> Non
     assert_close(actual, reference.rms_norm(x, weight, EPSILON))
 
 
+def test_a_float32_stream_keeps_what_16_bits_would_lose(rand: Make, assert_close: Compare) -> None:
+    stream, update, weight = rand(3, 48).float() + 1e5, rand(3, 48), rand(48)
+    actual = add_rms_norm(stream, update, weight, EPSILON)
+    assert torch.equal(actual.stream, stream + update.float())
+    assert (actual.stream.dtype, actual.normed.dtype) == (torch.float32, update.dtype)
+    assert_close(actual.normed, reference.add_rms_norm(stream, update, weight, EPSILON).normed)
+    alone = rms_norm(stream, weight, EPSILON, update.dtype)
+    assert_close(alone, reference.rms_norm(stream, weight, EPSILON, update.dtype))
+
+
 def test_arguments_that_do_not_fit_are_named(rand: Make) -> None:
     stream, weight = rand(2, 16), rand(16)
     bad = {
@@ -45,6 +55,7 @@ def test_arguments_that_do_not_fit_are_named(rand: Make) -> None:
         r"weight must have the shape \(16\), has \(8\)": (stream, stream, weight[:8]),
         "stream must be contiguous": (rand(16, 2).T, None, weight),
         "stream must be one of": (stream.double(), None, weight),
+        "update must be one of": (stream, stream.double(), weight),
     }
     for message, inputs in bad.items():
         with pytest.raises(ValueError, match=message):
@@ -57,3 +68,5 @@ def test_fusing_saves_a_fifth_of_the_bytes() -> None:
     fused, norm = (cost(num_rows=1000, width=768, item_bytes=2, adds=adds) for adds in (True, False))
     addition = 3 * 1000 * 768 * 2
     assert fused.num_bytes / (addition + norm.num_bytes) == pytest.approx(4 / 5, abs=0.001)
+    wide = cost(num_rows=1000, width=768, item_bytes=2, stream_bytes=4)
+    assert wide.num_bytes - fused.num_bytes == 2 * 1000 * 768 * 2

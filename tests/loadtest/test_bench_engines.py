@@ -27,16 +27,16 @@ def test_the_best_rate_is_the_best_of_those_within_the_slo() -> None:
     figures = paces.figures()
     assert figures["requests_per_s_within_slo"] == 400.0
     assert figures["by_batch"] == {
-        "1": {"requests_per_s": 200.0, "p99_ms": 10.0},
-        "8": {"requests_per_s": 400.0, "p99_ms": 40.0},
-        "32": {"requests_per_s": 800.0, "p99_ms": 80.0},
+        "1": {"requests_per_s": 200.0, "ms": 5.0, "p99_ms": 10.0},
+        "8": {"requests_per_s": 400.0, "ms": 20.0, "p99_ms": 40.0},
+        "32": {"requests_per_s": 800.0, "ms": 40.0, "p99_ms": 80.0},
     }
     assert Paces(ms={32: [40.0] * 9}).figures()["requests_per_s_within_slo"] == 0.0
 
 
 def test_one_slow_batch_delays_two() -> None:
     by_batch = Paces(ms={4: [10.0] * 40 + [90.0] + [10.0] * 40}).figures()["by_batch"]
-    assert by_batch == {"4": {"requests_per_s": round(81 * 4 / 0.89, 1), "p99_ms": 100.0}}
+    assert by_batch == {"4": {"requests_per_s": round(81 * 4 / 0.89, 1), "ms": 10.0, "p99_ms": 100.0}}
 
 
 def test_known_documents_are_not_read_again() -> None:

@@ -4,12 +4,15 @@ Everything happens on torch's current stream, which must not be the default one 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qdts.errors import Unsupported
+from qdts.models.runtimes.step_graphs import Capture, CudaCapture, StepGraphs, Work
+from qdts.models.runtimes.tensorrt.contexts import bind, open_context, open_own_context
 from qdts.models.runtimes.tensorrt.engines import Plan
 from qdts.models.runtimes.tensorrt.library import Library, last_words, make_logger
 from qdts.models.runtimes.tensorrt.plan import Shape, TensorInfo
@@ -22,41 +25,58 @@ _DTYPES = {
     "bool": torch.bool,
 }
 
+Shapes = tuple[tuple[str, Shape], ...]
+
 
 class Execution:
     """One engine and its context. Inputs lie in buffers of its own, or where the caller holds them (`held`).
 
-    With `reuses_outputs` the outputs of one shape are the same memory at each run: to be read before the next one.
+    With `reuses_outputs` the outputs of one shape are the same memory at each run: to be read before the next one. What
+    is run so again at the same addresses is recorded as a CUDA graph; tensorrt_rtx does that by itself.
     """
 
-    def __init__(self, library: Library, plan: Plan, device: torch.device, *, reuses_outputs: bool = False) -> None:
+    def __init__(
+        self,
+        library: Library,
+        plan: Plan,
+        device: torch.device,
+        *,
+        reuses_outputs: bool = False,
+        capture: Capture | None = None,
+    ) -> None:
         self.info = plan.info
+        self._library = library
         self._device = device
         self._reuses_outputs = reuses_outputs
         self._buffers: dict[tuple[str, Shape], Tensor] = {}
+        self._output_shapes: dict[Shapes, dict[str, Shape]] = {}
         # The library refers to what it was given, so all of it is kept.
         self._logger, self._errors = make_logger(library)
         self._runtime = library.module.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan.data)
         if self._engine is None:
             raise Unsupported(f"{library.name} {library.version} refuses an engine: {last_words(self._errors)}")
-        self._context, self._config = _open_context(library, self._engine)
+        self._context, self._config = open_context(library, self._engine)
+        self._scratch: Tensor | None = None
+        if capture is None and device.type == "cuda":
+            capture = CudaCapture(device)
+        self.graphs = StepGraphs(capture if reuses_outputs and not library.is_rtx else None)
 
     def run(self, inputs: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Outputs by name. `inputs` are copied into buffers that stay where they are; `held` are read in place."""
-        staged = {name: self._stage(name, tensor) for name, tensor in inputs.items()}
-        for name, tensor in {**staged, **(held or {})}.items():
-            self._bind_input(name, tensor)
-        outputs = {tensor.name: self._bind_output(tensor) for tensor in self.info.outputs}
-        stream = torch.cuda.current_stream(self._device).cuda_stream if self._device.type == "cuda" else 0
-        if not self._context.execute_async_v3(stream):
-            raise Unsupported(f"an engine did not run: {last_words(self._errors)}")
+        given = {name: self._stage(name, tensor) for name, tensor in inputs.items()} | dict(held or {})
+        for name, tensor in given.items():
+            self._check_input(name, tensor)
+        outputs = self._open_outputs(given)
+        # Of the inputs the addresses alone: what a caller held may be gone, and other tensors in its place.
+        addresses = tuple((name, tuple(tensor.shape), tensor.data_ptr()) for name, tensor in given.items())
+        self.graphs.run(addresses, partial(self._bind_and_run, given, outputs), partial(self._isolate, given, outputs))
         return outputs
 
     def _stage(self, name: str, tensor: Tensor) -> Tensor:
         return self._buffer(self.info.input(name), tuple(tensor.shape)).copy_(tensor)
 
-    def _bind_input(self, name: str, tensor: Tensor) -> None:
+    def _check_input(self, name: str, tensor: Tensor) -> None:
         expected = _DTYPES[self.info.input(name).dtype]
         assert tensor.dtype == expected and tensor.is_contiguous(), f"{name}: {tensor.dtype}, not {expected}, or a view"
         shape = tuple(tensor.shape)
@@ -65,14 +85,36 @@ class Execution:
                 f"{name} of shape {list(shape)} lies outside of what the engine was built for, at most"
                 f" {list(self.info.profiles[0][name].most)}: build engines with larger shapes"
             )
-        self._context.set_input_shape(name, shape)
-        self._context.set_tensor_address(name, tensor.data_ptr())
 
-    def _bind_output(self, tensor: TensorInfo) -> Tensor:
-        shape = tuple(self._context.get_tensor_shape(tensor.name))
-        output = self._buffer(tensor, shape) if self._reuses_outputs else self._allocate(tensor, shape)
-        self._context.set_tensor_address(tensor.name, output.data_ptr())
-        return output
+    def _open_outputs(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Memory for the outputs; their shapes follow from those of the inputs."""
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in given.items())
+        if shapes not in self._output_shapes:
+            for name, shape in shapes:
+                self._context.set_input_shape(name, shape)
+            found = {tensor.name: tuple(self._context.get_tensor_shape(tensor.name)) for tensor in self.info.outputs}
+            self._output_shapes[shapes] = found
+        make = self._buffer if self._reuses_outputs else self._allocate
+        return {tensor.name: make(tensor, self._output_shapes[shapes][tensor.name]) for tensor in self.info.outputs}
+
+    def _bind_and_run(self, given: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+        bind(self._context, given, outputs)
+        self._enqueue(self._context)
+
+    def _isolate(self, given: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Work:
+        """The same work by a context that does nothing else: changing a context breaks the graphs recorded from it."""
+        if self._scratch is None:
+            # One for all: they run one after another.
+            num_bytes = max(1, int(self._engine.device_memory_size_v2))
+            self._scratch = torch.empty(num_bytes, dtype=torch.uint8, device=self._device)
+        context = open_own_context(self._library, self._engine, self._scratch)
+        bind(context, given, outputs)
+        return partial(self._enqueue, context)
+
+    def _enqueue(self, context: Any) -> None:
+        stream = torch.cuda.current_stream(self._device).cuda_stream if self._device.type == "cuda" else 0
+        if not context.execute_async_v3(stream):
+            raise Unsupported(f"an engine did not run: {last_words(self._errors)}")
 
     def _buffer(self, tensor: TensorInfo, shape: Shape) -> Tensor:
         key = (tensor.name, shape)
@@ -86,17 +128,3 @@ class Execution:
     def dtype(self, name: str) -> torch.dtype:
         """The type of an input."""
         return _DTYPES[self.info.input(name).dtype]
-
-
-def _open_context(library: Library, engine: Any) -> tuple[Any, Any]:
-    """The context and its configuration, if there is one.
-
-    tensorrt_rtx captures CUDA graphs by itself once it is told to, one for each set of shapes, and captures again where
-    addresses have changed:
-    https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/work-with-cuda-graphs.html
-    """
-    if not library.is_rtx:
-        return engine.create_execution_context(), None
-    config = engine.create_runtime_config()
-    config.cuda_graph_strategy = library.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-    return engine.create_execution_context(config), config

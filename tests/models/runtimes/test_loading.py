@@ -22,7 +22,7 @@ def test_info_says_what_runs(model_dir: Path) -> None:
 
 
 def test_an_unknown_runtime_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="known: eager, onnx, tensorrt"):
+    with pytest.raises(Unsupported, match="known: eager, onnx, cuda, tensorrt"):
         load_runtime("tensorflow", tmp_path, RuntimeConfig())
 
 
