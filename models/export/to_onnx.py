@@ -9,9 +9,7 @@ The vocabulary's table stays outside: it exists once, and a step reads only the 
 A state times the table is the scores: T5's scaling of tied embeddings is folded into the state.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +17,12 @@ import torch
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
+from qdts.models.export.trace import Trace as _Trace
+from qdts.models.export.trace import export_trace as _export
 from qdts.models.nets.layers import KeyValue
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.embedding import EMBEDDING
 
-_OPSET = 20  # the first with a tanh Gelu
 GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
 
 
@@ -73,16 +72,6 @@ class StepGraph(nn.Module):
         return [hidden * self.scale, *(tensor for layer in new for tensor in layer)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trace:
-    """A module, example inputs by name, output names, and the names of free dimensions."""
-
-    module: nn.Module
-    inputs: Mapping[str, Tensor]
-    outputs: Sequence[str]
-    free: Mapping[str, Mapping[int, str]]
-
-
 def export_graphs(net: T5, directory: Path) -> None:
     """Write the three fp32 graphs and embedding.safetensors."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -91,22 +80,6 @@ def export_graphs(net: T5, directory: Path) -> None:
         for name, trace in zip(GRAPHS, (_encoder(net), _start(net), _step(net)), strict=True):
             _export(trace, directory / name)
     save_file(_tables(net), directory / EMBEDDING)
-
-
-def _export(trace: _Trace, path: Path) -> None:
-    with warnings.catch_warnings():
-        # The TorchScript exporter: deprecated, and the one whose graphs ONNX Runtime optimises best here.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
-            trace.module,
-            tuple(trace.inputs.values()),
-            str(path),
-            input_names=list(trace.inputs),
-            output_names=list(trace.outputs),
-            dynamic_axes={name: dict(axes) for name, axes in trace.free.items()},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
 
 
 def _encoder(net: T5) -> _Trace:
