@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qdts.loadtest.peers.base import Family, Role, Scenario
-from qdts.loadtest.peers.systems import JUDGED, ORACLE, OURS, SEED_ORACLE, UNDRAFTED
+from qdts.loadtest.peers.systems import JUDGED, ORACLE, OURS, PRODUCT, SEED_ORACLE, UNDRAFTED
 from qdts.loadtest.peers.turns import Row
 from qdts.loadtest.peers.worker import Answer
 
@@ -43,6 +43,7 @@ def headline(rows: Rows) -> dict[str, float | str | None]:
     indexed_vs_best_peer: our time for a known document against the best peer's for a new one, since no peer offers to
     keep what its encoder says. indexed_vs_best_warm_peer is stricter: peers are handed their encoder's output, which
     their users would have to keep by themselves. Peers are those of JUDGED; `*_of_all` counts plain ONNX Runtime, too.
+    product_*: not the same work, for the product writes real summaries under its constraint; peers write as long ones.
     """
     peers = [name for name, row in rows.items() if row.system.role is Role.PEER]
     judged = [name for name in peers if name.startswith(JUDGED)]
@@ -76,6 +77,9 @@ def headline(rows: Rows) -> dict[str, float | str | None]:
         "indexed_vs_best_warm_of_all": against(of_all[indexed], indexed, indexed),
         "best_of_all_batch8": of_all[batch],
         "batch8_vs_best_of_all": against(of_all[batch], batch, batch),
+        "product_joint_vs_best_peer": against(best[joint], joint, joint, PRODUCT),
+        "product_indexed_vs_best_peer": against(best[joint], joint, indexed, PRODUCT),
+        "product_batch8_vs_best_peer": against(best[batch], batch, batch, PRODUCT),
     }
 
 

@@ -66,7 +66,8 @@ class Ours:
     def _drafter(self, request: Request) -> Drafter:
         if not self._max_draft:
             return NoDrafter()
-        return CopyDrafter([request.prefix.tolist(), request.encoder_ids.tolist()])
+        # As the drafter `copy` of bench_decoding, by whose tokens per step the cap is chosen
+        return CopyDrafter([request.prefix.tolist(), request.encoder_ids.tolist()], min_match=1, per_match=64)
 
 
 class Product:

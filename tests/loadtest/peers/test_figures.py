@@ -17,7 +17,7 @@ from qdts.loadtest.peers.figures import (
     same_share,
     same_tokens,
 )
-from qdts.loadtest.peers.systems import ORACLE, OURS, SYSTEMS, UNDRAFTED
+from qdts.loadtest.peers.systems import ORACLE, OURS, PRODUCT, SYSTEMS, UNDRAFTED
 from qdts.loadtest.peers.turns import Row
 from qdts.loadtest.peers.worker import Answer
 
@@ -100,6 +100,17 @@ def test_batches_are_compared_with_the_best_at_batches(rows: dict[str, Row]) -> 
     for row in rows.values():
         row.answers[Scenario.BATCH8].clear()
     assert headline(rows)["batch8_vs_best_peer"] is None
+
+
+def test_the_product_is_compared_under_names_of_its_own(rows: dict[str, Row]) -> None:
+    before = headline(rows)
+    assert before["product_joint_vs_best_peer"] is None
+    rows[PRODUCT] = make_row(BY_NAME[PRODUCT], [5, 5, 10], [1, 1, 1], [60, 80])
+    found = headline(rows)
+    assert found["product_joint_vs_best_peer"] == 6.0  # of 4, 12, 6
+    assert found["product_indexed_vs_best_peer"] == 60.0  # of 20, 60, 60
+    assert found["product_batch8_vs_best_peer"] == 4.5  # of 4, 5
+    assert {k: v for k, v in found.items() if not k.startswith("product_")}.items() <= before.items()
 
 
 def test_without_peers_there_is_no_ratio(rows: dict[str, Row]) -> None:
