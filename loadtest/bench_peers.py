@@ -14,8 +14,8 @@ batch8    one query and eight documents at once, all new. Peers are asked in eve
 fp32 systems must write the oracle's tokens (torch), for the rest the share of equal answers is told. seed_*: the
 decoder-only shape of 12 x 768 with random weights, which reads query and document for every request. ours_copy is the
 product, with features and copy constraint: it writes summaries, which stop by themselves, so it is in no ratio but
-product_*, what a caller gets beside a peer that writes about as much. Drafts of ours_int8 are capped (--draft), those of
-ours_int8_short_drafts at two tokens: freely written text repeats itself, and longer drafts could be right more often
+product_*, what a caller gets beside a peer that writes about as much. Drafts of ours_int8 are capped (--draft), those
+of ours_int8_short_drafts at two tokens: freely written text repeats itself, and longer drafts could be right more often
 than in summaries, whose tokens per step stand beside (bench_decoding).
 
 Each system has a process of its own; document by document they take turns, and ratios are taken document by document.
