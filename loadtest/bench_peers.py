@@ -20,13 +20,12 @@ than in summaries, whose tokens per step stand beside (bench_decoding).
 
 Each system has a process of its own; document by document they take turns, and ratios are taken document by document.
 
-    pip install -e '.[cpu,train,peers]'
+    pip install -e '.[cpu,train,peers]'                      # and llama-cpp-python gguf, built from source
     python loadtest/bench_peers.py --rows 48                 # the shipped weights
     python loadtest/bench_peers.py --rows 24 --shape base    # random weights of 0.1B: speed only
 """
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,11 +41,10 @@ from qdts.loadtest.peers import figures
 from qdts.loadtest.peers.base import BATCH_SIZE, Family, Role, Scenario, System, Weights
 from qdts.loadtest.peers.plot import save_plot
 from qdts.loadtest.peers.requests import RequestConfig, Round, make_batches, make_rounds, open_builder
-from qdts.loadtest.peers.systems import DRAFT_CAP, QUICK, SYSTEMS, llama_cpp_absence, split_absent, with_draft_cap
+from qdts.loadtest.peers.systems import DRAFT_CAP, QUICK, SYSTEMS, split_absent, with_draft_cap
 from qdts.loadtest.peers.turns import Row, take_turns
 from qdts.loadtest.peers.worker import build, open_workers
 from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
-from qdts.models.nets.config import T5Config
 from qdts.models.shipped import find_model
 
 QUICK_ROWS, BATCHES = 4, 4
@@ -129,11 +127,6 @@ def choose_rounds(args: argparse.Namespace, model: Path) -> list[Round]:
     return [*rounds, *make_batches(builder, rows, config, num_batches)]
 
 
-def feed_forward(model: Path) -> str:
-    """A T5 directory's kind of feed-forward."""
-    return T5Config.from_dict(json.loads((model / "config.json").read_text(encoding="utf-8"))).feed_forward_proj
-
-
 @contextmanager
 def work_directory(kept: Path | None) -> Iterator[Path]:
     """Where graphs and weights lie: a directory that stays, or one that goes."""
@@ -145,9 +138,8 @@ def work_directory(kept: Path | None) -> Iterator[Path]:
         yield kept
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and report; fails where an fp32 system writes other tokens than the oracle."""
-    parser = make_parser(__doc__ or "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is asked, of whom, how often."""
     parser.add_argument("--model", default="", help="a model directory or the name of a shipped one")
     parser.add_argument("--shape", choices=(SHIPPED, BASE), default=SHIPPED, help="base: random weights, 12+2 of 768")
     parser.add_argument("--data", type=Path, help="directory of the public evaluation sets")
@@ -159,6 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=2, help="of each request in its turn; the fastest counts")
     parser.add_argument("--work", type=Path, help="keep what is converted here: one model, one shape")
     parser.add_argument("--only", nargs="+", choices=[system.name for system in SYSTEMS])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report; fails where an fp32 system writes other tokens than the oracle."""
+    parser = make_parser(__doc__ or "")
+    add_arguments(parser)
     args = parser.parse_args(argv)
     model = find_model(args.model)
     if model is None:
@@ -173,15 +171,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = choose_rounds(args, model)
     with work_directory(args.work) as work:
         found = measure(plan, rounds, work)
-    found |= {"shape": args.shape, "model": model.name, "threads": args.threads, "draft_cap": args.draft}
-    found["absent"] |= llama_cpp_absence(feed_forward(model) if args.shape == SHIPPED else "gated-gelu")
     asked = {system.name for system in systems}
-    left_out = [system.name for system in SYSTEMS if system.name not in asked]
-    name = "peers" if args.shape == SHIPPED else "peers_base"
-    finish(name, args, found | {"left_out": left_out})
+    found |= {"shape": args.shape, "model": model.name, "threads": args.threads, "draft_cap": args.draft}
+    found |= {"left_out": [system.name for system in SYSTEMS if system.name not in asked]}
+    name, title = ("peers", model.name) if args.shape == SHIPPED else ("peers_base", "0.1B, random weights")
+    finish(name, args, found)
     if not args.quick:
-        title = f"{model.name if args.shape == SHIPPED else '0.1B, random weights'}: {found['documents']} documents"
-        save_plot(found["systems"], RESULTS_DIR / f"{name}.png", title)
+        save_plot(found["systems"], RESULTS_DIR / f"{name}.png", f"{title}: {found['documents']} documents")
     return 0 if found["same_tokens"] else 1
 
 

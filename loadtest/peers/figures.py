@@ -42,7 +42,7 @@ def headline(rows: Rows) -> dict[str, float | str | None]:
 
     indexed_vs_best_peer: our time for a known document against the best peer's for a new one, since no peer offers to
     keep what its encoder says. indexed_vs_best_warm_peer is stricter: peers are handed their encoder's output, which
-    their users would have to keep by themselves. Peers are those of JUDGED; `*_of_all` counts plain ONNX Runtime, too.
+    their users would have to keep by themselves. Peers are those of JUDGED; `*_of_all` counts the others, too.
     product_*: not the same work, for the product writes real summaries under its constraint; peers write as long ones.
     """
     peers = [name for name, row in rows.items() if row.system.role is Role.PEER]

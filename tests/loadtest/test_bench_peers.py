@@ -14,7 +14,6 @@ from qdts.loadtest.bench_peers import (
     Plan,
     choose_rounds,
     choose_systems,
-    feed_forward,
     main,
     measure,
     parameters_m,
@@ -22,7 +21,7 @@ from qdts.loadtest.bench_peers import (
 )
 from qdts.loadtest.peers.base import BATCH_SIZE, Request, Role, Scenario, System, Way, Weights
 from qdts.loadtest.peers.requests import Round
-from qdts.loadtest.peers.systems import DRAFT_CAP, ORACLE, OURS, PRODUCT, QUICK, SYSTEMS, llama_cpp_absence
+from qdts.loadtest.peers.systems import DRAFT_CAP, ORACLE, OURS, PRODUCT, QUICK, SYSTEMS
 
 DEFAULTS = {
     "only": None,
@@ -134,11 +133,6 @@ def test_parameters_are_counted_by_family(tmp_path: Path) -> None:
     (tmp_path / "decoder_only").mkdir()
     (tmp_path / "decoder_only" / "net.safetensors").write_bytes(bytes(6_000_000))
     assert parameters_m(tmp_path) == {"decoder_only": 1.5}
-
-
-def test_llama_cpp_is_named_with_a_reason(model: Path) -> None:
-    assert "gelu" in llama_cpp_absence(feed_forward(model))["llama_cpp"]
-    assert "no adapter" in llama_cpp_absence("gated-gelu")["llama_cpp"]
 
 
 def test_a_work_directory_goes_unless_it_was_named(tmp_path: Path) -> None:
