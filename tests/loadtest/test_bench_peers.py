@@ -23,6 +23,18 @@ from qdts.loadtest.peers.base import BATCH_SIZE, Request, Role, Scenario, System
 from qdts.loadtest.peers.requests import Round
 from qdts.loadtest.peers.systems import DRAFT_CAP, ORACLE, OURS, PRODUCT, QUICK, SYSTEMS
 
+# What others read from the JSON
+PROMISED = {
+    "joint_vs_best_peer",
+    "indexed_vs_best_peer",
+    "joint_vs_seed_shape",
+    "indexed_vs_seed_shape",
+    "same_tokens",
+    "batch8_vs_best_peer",
+    "indexed_vs_best_warm_peer",
+    "tokens_per_step",
+    "tokens_per_step_of_summaries",
+}
 DEFAULTS = {
     "only": None,
     "quick": False,
@@ -100,7 +112,7 @@ def test_peers_are_compared_and_none_is_dropped_silently(
     assert found["batch8_vs_best_peer"] == found["ratios"]["openvino_like"]["batch8"]["median"] < 1
     assert sum(found["systems"]["openvino_like"]["batch8_ways"].values()) == found["batches"] == 1
     assert (found["documents"], found["systems"][OURS]["batch8_ways"]) == (len(rounds), {"whole": 1})
-    json.dumps(found)
+    assert PROMISED <= json.loads(json.dumps(found)).keys()
 
 
 def test_all_run_unless_it_is_quick_or_they_are_named() -> None:
