@@ -1,10 +1,10 @@
 """What every system is asked, what it answers, and how it is described. Imports no engine.
 
-Shapes: S document tokens · P prefix · N tokens to write.
+Shapes: B requests · S document tokens · P prefix · N tokens to write.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -17,11 +17,31 @@ from qdts.models.runtimes.base import Ids
 PRODUCT_DIR = "product"
 
 
+BATCH_SIZE = 8
+
+
 class Scenario(Enum):
-    """JOINT: query and document are new. INDEXED: what the encoder says of the document is known."""
+    """JOINT: query and document are new. INDEXED: what the encoder says of the document is known.
+
+    BATCH8: as many requests as BATCH_SIZE at once, one query on different documents, all new.
+    """
 
     JOINT = "joint"
     INDEXED = "indexed"
+    BATCH8 = "batch8"
+
+
+class Way(Enum):
+    """How a batch is done. WHOLE: as the engine does batches, given all of it.
+
+    JOINED: read one by one, written together. IN_TURN: one request after the other. PARALLEL: the requests shared out
+    among engines of one thread each.
+    """
+
+    WHOLE = "whole"
+    JOINED = "joined"
+    IN_TURN = "in_turn"
+    PARALLEL = "parallel"
 
 
 class Role(Enum):
@@ -82,15 +102,31 @@ class Written:
 
 
 class Engine(Protocol):
-    """One system, loaded. An engine that cannot keep what the encoder says reads nothing and does it all in `write`."""
+    """One system, loaded. Requests of one call have prefixes of one length and want equally many tokens.
 
-    def read(self, request: Request) -> Any:
-        """What is known of the document from now on."""
+    An engine that cannot keep what the encoder says reads nothing and does it all in `write`; one that does no batches
+    is given one request.
+    """
+
+    def read(self, requests: Sequence[Request]) -> Any:
+        """What is known of these documents from now on."""
         ...
 
-    def write(self, known: Any, request: Request) -> Written:
-        """The answer, from what `read` returned."""
+    def write(self, known: Any, requests: Sequence[Request]) -> list[Written]:
+        """The answers, from what `read` returned for these requests."""
         ...
+
+
+class JoiningEngine(Engine, Protocol):
+    """An engine that is also asked for Way.JOINED."""
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """What `read` returned for each of several requests, as if it had read them together."""
+        ...
+
+
+class CannotBuild(RuntimeError):
+    """A system cannot be made from these weights; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +135,8 @@ class System:
 
     `engine` is "module:class"; the class is built by (directory, variant, num_threads), and its
     classmethod `build(directory, variant)` first makes what it needs in the directory of the weights. `packages` are
-    the modules it imports beyond those of the project.
+    the modules it imports beyond those of the project. `ways`: how it is asked for a batch, the fastest counts; none if
+    it is not.
     """
 
     name: str
@@ -109,6 +146,7 @@ class System:
     family: Family = Family.ENCODER_DECODER
     packages: tuple[str, ...] = field(default=())
     keeps_states: bool = False
+    ways: tuple[Way, ...] = (Way.WHOLE,)
 
     @property
     def is_exact(self) -> bool:

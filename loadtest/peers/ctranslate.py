@@ -1,6 +1,7 @@
 """CTranslate2: converted from the Hugging Face directory, called with tokens as its users do."""
 
 import json
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,21 @@ class EncoderDecoder:
         """Convert."""
         _convert(directory, directory / f"ctranslate2_{variant}", variant)
 
-    def read(self, request: Request) -> None:
+    def read(self, requests: Sequence[Request]) -> None:
         """Nothing: a translator gives no states away and takes none."""
 
-    def write(self, known: None, request: Request) -> Written:
-        """All of it. The decoder's start token, the prefix's first, is its own."""
-        prefix = [self._words[index] for index in request.prefix[1:]]
-        [result] = self._translator.translate_batch(
-            [[self._words[index] for index in request.encoder_ids]],
-            [prefix],
+    def write(self, known: None, requests: Sequence[Request]) -> list[Written]:
+        """All of it, in one batch. The decoder's start token, the prefix's first, is its own."""
+        prefixes = [[self._words[index] for index in request.prefix[1:]] for request in requests]
+        num_given = len(prefixes[0])
+        results = self._translator.translate_batch(
+            [[self._words[index] for index in request.encoder_ids] for request in requests],
+            prefixes,
             beam_size=1,
-            max_decoding_length=len(prefix) + request.num_tokens,
+            max_decoding_length=num_given + requests[0].num_tokens,
             end_token=[],
         )
-        return _written(result.hypotheses[0][len(prefix) :], self._ids)
+        return [_written(result.hypotheses[0][num_given:], self._ids) for result in results]
 
 
 class DecoderOnly:
@@ -59,18 +61,19 @@ class DecoderOnly:
 
         _convert(write_gpt2(directory), directory / f"ctranslate2_{variant}", variant)
 
-    def read(self, request: Request) -> None:
+    def read(self, requests: Sequence[Request]) -> None:
         """Nothing: the query stands before the document."""
 
-    def write(self, known: None, request: Request) -> Written:
+    def write(self, known: None, requests: Sequence[Request]) -> list[Written]:
         """All of it."""
+        (request,) = requests
         [result] = self._generator.generate_batch(
             [[self._words[index] for index in request.encoder_ids]],
             max_length=request.num_tokens,
             include_prompt_in_result=False,
             end_token=[],
         )
-        return _written(result.sequences[0], self._ids)
+        return [_written(result.sequences[0], self._ids)]
 
 
 def _convert(source: Path, target: Path, variant: str) -> None:

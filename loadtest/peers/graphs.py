@@ -9,14 +9,13 @@ int8 is ONNX Runtime's dynamic quantisation: weights per channel, activations pe
 Shapes: B batch · S document tokens · T tokens of a call · P cached slots · C hidden · H heads · D head dim · V words.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from qdts.models.export.trace import Trace, export_trace
 from qdts.models.nets.decoder_only import DecoderOnly
 from qdts.models.nets.layers import KeyValue, mask_bias
 from qdts.models.nets.t5 import T5, stack_bias
@@ -24,7 +23,6 @@ from qdts.models.nets.t5 import T5, stack_bias
 _OPSET = 18
 ENCODER, DECODER, WITH_PAST = "encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"
 CAUSAL = "model.onnx"
-Axes = Mapping[str, Mapping[int, str]]
 
 
 class EncoderGraph(nn.Module):
@@ -90,16 +88,6 @@ class CausalGraph(nn.Module):
         return [self.net.logits(states[:, -1]), *_flat([old.append(now) for old, now in zip(past, new, strict=True)])]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trace:
-    """A module, example inputs by name, output names, and the names of free dimensions."""
-
-    module: nn.Module
-    inputs: Mapping[str, Tensor]
-    outputs: Sequence[str]
-    free: Axes
-
-
 def export_encoder_decoder(net: T5, directory: Path) -> None:
     """The three graphs, fp32."""
     traces = {ENCODER: _encoder(net), DECODER: _decoder(net), WITH_PAST: _with_past(net)}
@@ -115,7 +103,7 @@ def export_decoder_only(net: DecoderOnly, directory: Path) -> None:
     free: dict[str, dict[int, str]] = {"input_ids": {0: "B", 1: "T"}, "logits": {0: "B"}}
     free |= {name: {0: "B", 2: "P"} for name in past} | {name: {0: "B", 2: "P+T"} for name in present}
     inputs = {"input_ids": torch.tensor([[3, 4]]), **past}
-    trace = _Trace(module=CausalGraph(net), inputs=inputs, outputs=["logits", *present], free=free)
+    trace = Trace(module=CausalGraph(net), inputs=inputs, outputs=["logits", *present], free=free)
     _export_all({CAUSAL: trace}, directory)
 
 
@@ -132,27 +120,17 @@ def quantize(source: Path, target: Path) -> None:
         )
 
 
-def _export_all(traces: Mapping[str, _Trace], directory: Path) -> None:
+def _export_all(traces: Mapping[str, Trace], directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    with torch.inference_mode(), warnings.catch_warnings():
-        # The TorchScript exporter, which optimum uses, too.
-        warnings.simplefilter("ignore")
+    with torch.inference_mode():
         for name, trace in traces.items():
-            torch.onnx.export(
-                trace.module.eval(),
-                tuple(trace.inputs.values()),
-                str(directory / name),
-                input_names=list(trace.inputs),
-                output_names=list(trace.outputs),
-                dynamic_axes={name: dict(axes) for name, axes in trace.free.items()},
-                opset_version=_OPSET,
-                dynamo=False,
-            )
+            trace.module.eval()
+            export_trace(trace, directory / name, _OPSET)
 
 
-def _encoder(net: T5) -> _Trace:
+def _encoder(net: T5) -> Trace:
     axes = {0: "B", 1: "S"}
-    return _Trace(
+    return Trace(
         module=EncoderGraph(net),
         inputs={"input_ids": torch.tensor([[3, 4, 5]]), "attention_mask": torch.ones(1, 3, dtype=torch.int64)},
         outputs=["last_hidden_state"],
@@ -160,7 +138,7 @@ def _encoder(net: T5) -> _Trace:
     )
 
 
-def _decoder(net: T5) -> _Trace:
+def _decoder(net: T5) -> Trace:
     own, document = _present(net)
     free: dict[str, dict[int, str]] = {
         "input_ids": {0: "B", 1: "T"},
@@ -174,10 +152,10 @@ def _decoder(net: T5) -> _Trace:
         "encoder_hidden_states": torch.randn(1, 5, net.config.d_model),
         "encoder_attention_mask": torch.ones(1, 5, dtype=torch.int64),
     }
-    return _Trace(module=DecoderGraph(net), inputs=inputs, outputs=["logits", *own, *document], free=free)
+    return Trace(module=DecoderGraph(net), inputs=inputs, outputs=["logits", *own, *document], free=free)
 
 
-def _with_past(net: T5) -> _Trace:
+def _with_past(net: T5) -> Trace:
     config = net.config
     inputs = {"input_ids": torch.tensor([[3]]), "encoder_attention_mask": torch.ones(1, 5, dtype=torch.int64)}
     free: dict[str, dict[int, str]] = {
@@ -191,7 +169,7 @@ def _with_past(net: T5) -> _Trace:
             free[name] = {0: "B", 2: axis}
     own, _ = _present(net)
     free |= {name: {0: "B", 2: "P+1"} for name in own}
-    return _Trace(module=WithPastGraph(net), inputs=inputs, outputs=["logits", *own], free=free)
+    return Trace(module=WithPastGraph(net), inputs=inputs, outputs=["logits", *own], free=free)
 
 
 def _present(net: T5) -> tuple[list[str], list[str]]:

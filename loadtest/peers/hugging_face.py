@@ -1,13 +1,22 @@
 """transformers, as its users call it: `generate`, greedy, with the prefix as decoder_input_ids."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from qdts.loadtest.peers.base import Request, Written
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Known(NamedTuple):
+    """The encoder's output (B, S, C), and its mask (B, S), which one document needs none of."""
+
+    hidden: torch.Tensor
+    mask: torch.Tensor | None
 
 
 class EncoderDecoder:
@@ -25,19 +34,30 @@ class EncoderDecoder:
         """Nothing: it reads the directory as it is."""
 
     @torch.inference_mode()
-    def read(self, request: Request) -> Any:
+    def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        return self._net.encoder(torch.tensor(request.encoder_ids)[None])
+        ids = [torch.tensor(request.encoder_ids) for request in requests]
+        mask = _mask(ids)
+        return Known(self._net.encoder(_pad(ids), attention_mask=mask).last_hidden_state, mask)
 
     @torch.inference_mode()
-    def write(self, known: Any, request: Request) -> Written:
+    def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
         """The decoder alone."""
+        from transformers.modeling_outputs import BaseModelOutput
+
+        prefix = torch.tensor(np.stack([request.prefix for request in requests]))
         ids = self._net.generate(
-            encoder_outputs=known,
-            decoder_input_ids=torch.tensor(request.prefix)[None],
-            max_new_tokens=request.num_tokens,
+            encoder_outputs=BaseModelOutput(last_hidden_state=known.hidden),
+            attention_mask=known.mask,
+            decoder_input_ids=prefix,
+            max_new_tokens=requests[0].num_tokens,
         )
-        return _written(ids, len(request.prefix))
+        return _written(ids, prefix.shape[1])
+
+    def join(self, parts: Sequence[Known]) -> Known:
+        """Padded to the longest."""
+        hidden = [part.hidden[0] for part in parts]
+        return Known(_pad(hidden), _mask(hidden))
 
 
 class DecoderOnly:
@@ -59,16 +79,25 @@ class DecoderOnly:
 
         write_gpt2(directory)
 
-    def read(self, request: Request) -> None:
+    def read(self, requests: Sequence[Request]) -> None:
         """Nothing: the query stands before the document."""
 
     @torch.inference_mode()
-    def write(self, known: None, request: Request) -> Written:
+    def write(self, known: None, requests: Sequence[Request]) -> list[Written]:
         """All of it."""
+        (request,) = requests
         prompt = torch.tensor(request.encoder_ids)[None]
         mask = torch.ones_like(prompt)
         ids = self._net.generate(prompt, attention_mask=mask, max_new_tokens=request.num_tokens)
         return _written(ids, len(request.encoder_ids))
+
+
+def _pad(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def _mask(rows: list[torch.Tensor]) -> torch.Tensor | None:
+    return _pad([torch.ones(len(row), dtype=torch.int64) for row in rows]) if len(rows) > 1 else None
 
 
 def _endless() -> Any:
@@ -79,6 +108,6 @@ def _endless() -> Any:
     return GenerationConfig(do_sample=False, pad_token_id=0, decoder_start_token_id=0, eos_token_id=None)
 
 
-def _written(ids: torch.Tensor, num_given: int) -> Written:
-    tokens: list[int] = ids[0, num_given:].tolist()
-    return Written(tokens=tokens, num_steps=len(tokens))
+def _written(ids: torch.Tensor, num_given: int) -> list[Written]:
+    rows: list[list[int]] = ids[:, num_given:].tolist()
+    return [Written(tokens=tokens, num_steps=len(tokens)) for tokens in rows]

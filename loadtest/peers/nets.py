@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from qdts.loadtest.ablation.shapes import FULL_SIZE
 from qdts.loadtest.peers.base import PRODUCT_DIR, Family, Weights
+from qdts.loadtest.peers.requests import LEXICON, TOKENIZER
 from qdts.models import checkpoint
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig, to_gpt2
@@ -84,6 +85,7 @@ def _write_encoder_decoder(directory: Path, weights: Weights) -> None:
         net = T5(config)
     checkpoint.save(net, directory)
     _write_tokenizer(weights.model, directory)
+    shutil.copyfile(weights.model / LEXICON, directory / LEXICON)
 
 
 def without_features(net: T5) -> T5:
@@ -105,7 +107,8 @@ def _write_decoder_only(directory: Path, weights: Weights) -> None:
     torch.manual_seed(weights.random_seed)
     save_file(DecoderOnly(config).state_dict(), directory / NET)
     _write_json(directory / _NET_CONFIG, asdict(config))
-    shutil.copyfile(weights.model / "tokenizer.json", directory / "tokenizer.json")
+    for name in (TOKENIZER, LEXICON):
+        shutil.copyfile(weights.model / name, directory / name)
 
 
 def _gpt2_config(config: DecoderOnlyConfig) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _gpt2_config(config: DecoderOnlyConfig) -> dict[str, Any]:
 
 
 def _write_tokenizer(source: Path, target: Path) -> None:
-    shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
+    shutil.copyfile(source / TOKENIZER, target / TOKENIZER)
     _write_json(target / "tokenizer_config.json", _TOKENIZER_CONFIG)
 
 

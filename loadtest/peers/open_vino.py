@@ -1,32 +1,28 @@
-"""OpenVINO on the plain graphs: int8 weights by nncf, the decoder's own keys and values kept as the model's state.
+"""OpenVINO on the plain graphs, the decoder's own keys and values kept as the model's state.
+
+int8: weights by nncf, which computes in floats; ptq: weights and activations, calibrated (ptq.py).
 
 The plug-in chooses bf16 where the CPU has it; the variants with f32 forbid that: which is faster differs by shape.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from qdts.loadtest.peers import ptq
 from qdts.loadtest.peers.base import Request, Written
-from qdts.loadtest.peers.plain_onnx import FP32, ensure_graphs
+from qdts.loadtest.peers.plain_onnx import FP32, Known, encoder_inputs, ensure_graphs, join, prefixes, written
 
 Array = npt.NDArray[Any]
 _PACKAGE = "openvino"
-_OWN = ".decoder."
+_OWN, _MASK = ".decoder.", "encoder_attention_mask"
+PTQ = "ptq"
 _F32 = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-_HINTS: Mapping[str, Mapping[str, str]] = {"fp32": _F32, "int8": {}, "int8_f32": _F32}
-
-
-class Known(NamedTuple):
-    """The encoder's output (1, S, C), and its mask (1, S)."""
-
-    hidden: Array
-    mask: Array
+_HINTS: Mapping[str, Mapping[str, str]] = {"fp32": _F32, "int8": {}, "int8_f32": _F32, PTQ: {}, f"{PTQ}_f32": _F32}
 
 
 class EncoderDecoder:
@@ -41,30 +37,34 @@ class EncoderDecoder:
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
-        """Convert and compress."""
+        """Convert and compress or quantise."""
         _build(directory, variant)
 
-    def read(self, request: Request) -> Known:
+    def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        mask = np.ones((1, len(request.encoder_ids)), np.int64)
-        self._encoder.run(input_ids=request.encoder_ids[None], attention_mask=mask)
-        return Known(self._encoder.output("last_hidden_state").copy(), mask)
+        inputs = encoder_inputs(requests)
+        self._encoder.run(**inputs)
+        return Known(self._encoder.output("last_hidden_state").copy(), inputs["attention_mask"])
 
-    def write(self, known: Known, request: Request) -> Written:
-        """The prefix, then token by token."""
+    def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
+        """The prefixes, then token by token."""
         self._decoder.run(
-            input_ids=request.prefix[None], encoder_hidden_states=known.hidden, encoder_attention_mask=known.mask
+            input_ids=prefixes(requests), encoder_hidden_states=known.hidden, encoder_attention_mask=known.mask
         )
-        tokens = [int(self._decoder.output("logits")[0, -1].argmax())]
+        columns = [self._decoder.output("logits")[:, -1].argmax(-1)]
         document = {name: self._decoder.output(_present(name)) for name in self._step.inputs if ".encoder." in name}
         self._step.start(self._decoder)
         given = {"encoder_attention_mask": known.mask, **document}
-        while len(tokens) < request.num_tokens:
+        while len(columns) < requests[0].num_tokens:
             # What was given once stays set.
-            self._step.run(input_ids=np.array([tokens[-1:]], np.int64), **given)
-            tokens.append(int(self._step.output("logits")[0, -1].argmax()))
+            self._step.run(input_ids=columns[-1][:, None], **given)
+            columns.append(self._step.output("logits")[:, -1].argmax(-1))
             given = {}
-        return Written(tokens=tokens, num_steps=len(tokens))
+        return written(columns)
+
+    def join(self, parts: Sequence[Known]) -> Known:
+        """Padded to the longest."""
+        return join(parts)
 
 
 class DecoderOnly:
@@ -75,21 +75,22 @@ class DecoderOnly:
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
-        """Convert and compress."""
+        """Convert and compress or quantise."""
         _build(directory, variant)
 
-    def read(self, request: Request) -> None:
+    def read(self, requests: Sequence[Request]) -> None:
         """Nothing: the query stands before the document."""
 
-    def write(self, known: None, request: Request) -> Written:
+    def write(self, known: None, requests: Sequence[Request]) -> list[Written]:
         """All of it."""
+        (request,) = requests
         self._model.start()
-        given, tokens = request.encoder_ids[None], list[int]()
-        while len(tokens) < request.num_tokens:
+        given, columns = request.encoder_ids[None], list[Array]()
+        while len(columns) < request.num_tokens:
             self._model.run(input_ids=given)
-            tokens.append(int(self._model.output("logits")[0].argmax()))
-            given = np.array([tokens[-1:]], np.int64)
-        return Written(tokens=tokens, num_steps=len(tokens))
+            columns.append(self._model.output("logits").argmax(-1))
+            given = columns[-1][:, None]
+        return written(columns)
 
 
 class _Model:
@@ -135,28 +136,41 @@ def _build(directory: Path, variant: str) -> None:
     target = _target(directory, variant)
     if target.is_dir():
         return
-    openvino = import_module(_PACKAGE)
     ensure_graphs(directory, "fp32")
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    core = import_module(_PACKAGE).Core()
+    models = {path.stem: core.read_model(path) for path in sorted((directory / FP32).glob("*.onnx"))}
+    if variant.startswith(PTQ):
+        feeds = ptq.record(directory)
+        models = {name: ptq.quantize(model, feeds[name], name) for name, model in models.items()}
+    _save(models, target, compressed=variant.startswith("int8"))
+
+
+def _save(models: Mapping[str, Any], target: Path, *, compressed: bool) -> None:
     target.mkdir()
-    for path in sorted((directory / FP32).glob("*.onnx")):
-        model = openvino.Core().read_model(path)
+    for name, model in models.items():
         _keep_state(model)
-        if variant != "fp32":
-            logging.getLogger("nncf").setLevel(logging.ERROR)
+        if compressed:
             model = import_module("nncf").compress_weights(model)
-        openvino.save_model(model, target / f"{path.stem}.xml", compress_to_fp16=False)
+        import_module(_PACKAGE).save_model(model, target / f"{name}.xml", compress_to_fp16=False)
 
 
 def _keep_state(model: Any) -> None:
-    """The decoder's own keys and values become state: for one sequence, empty at first."""
+    """The decoder's own keys and values become state."""
     names = {node.get_any_name(): node for node in model.inputs}
     own = [name for name in names if _OWN in name]
     if not own:
         return
-    for node in names.values():
+    if _MASK not in names:
+        _for_one_sequence(model)
+    transformations: Any = import_module(f"{_PACKAGE}._offline_transformations")
+    transformations.apply_make_stateful_transformation(model, {name: _present(name) for name in own})
+
+
+def _for_one_sequence(model: Any) -> None:
+    """Its state can then be empty at first: nothing else gives it a size."""
+    for node in model.inputs:
         shape = node.get_partial_shape()
         shape[0] = 1
         node.get_node().set_partial_shape(shape)
     model.validate_nodes_and_infer_types()
-    transformations: Any = import_module(f"{_PACKAGE}._offline_transformations")
-    transformations.apply_make_stateful_transformation(model, {name: _present(name) for name in own})

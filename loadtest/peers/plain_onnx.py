@@ -1,5 +1,6 @@
 """Plain ONNX Runtime on plain graphs (graphs.py), with the greedy loop a user would write around them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qdts.loadtest.peers.base import Request, Written
+from qdts.models.runtimes.batching import length_mask, pad_floats, pad_ids
 
 Array = npt.NDArray[Any]
+# A session on a graph, by its path and threads
+OpenGraph = Callable[[Path, int], Any]
 FP32, INT8 = "plain_onnx/fp32", "plain_onnx/int8"
 
 
@@ -26,51 +30,90 @@ def ensure_graphs(directory: Path, variant: str) -> None:
         graphs.quantize(directory / FP32, directory / INT8)
 
 
+def open_session(path: Path, num_threads: int) -> Any:
+    """A session on a graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class Known(NamedTuple):
-    """The encoder's output (1, S, C), and its mask (1, S)."""
+    """The encoder's output (B, S, C), and its mask (B, S)."""
 
     hidden: Array
     mask: Array
 
 
+def join(parts: Sequence[Known]) -> Known:
+    """Of several documents, padded to the longest."""
+    hidden = [part.hidden[0] for part in parts]
+    return Known(pad_floats(hidden, axis=0), length_mask([len(row) for row in hidden]).astype(np.int64))
+
+
+def encoder_inputs(requests: Sequence[Request]) -> dict[str, Array]:
+    """Padded ids and their mask, (B, S) each."""
+    ids, mask = pad_ids([request.encoder_ids for request in requests])
+    return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+
+
+def prefixes(requests: Sequence[Request]) -> Array:
+    """(B, P)"""
+    return np.stack([request.prefix for request in requests])
+
+
+def written(columns: Sequence[Array]) -> list[Written]:
+    """Of the tokens (B,) of each step, those of each request."""
+    return [Written(tokens=row.tolist(), num_steps=len(columns)) for row in np.stack(columns, axis=1)]
+
+
 class EncoderDecoder:
     """Three sessions; keys and values go in and out as arrays."""
 
-    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
+    def __init__(self, directory: Path, variant: str, num_threads: int, open_graph: OpenGraph = open_session) -> None:
         source = directory / (INT8 if variant == "int8" else FP32)
         names = ("encoder_model", "decoder_model", "decoder_with_past_model")
-        self._encoder, self._decoder, self._with_past = (_open(source / f"{name}.onnx", num_threads) for name in names)
+        self._encoder, self._decoder, self._with_past = (
+            open_graph(source / f"{name}.onnx", num_threads) for name in names
+        )
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
         """The graphs."""
         ensure_graphs(directory, variant)
 
-    def read(self, request: Request) -> Known:
+    def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        mask = np.ones((1, len(request.encoder_ids)), np.int64)
-        return Known(self._encoder.run(None, {"input_ids": request.encoder_ids[None], "attention_mask": mask})[0], mask)
+        feeds = encoder_inputs(requests)
+        return Known(self._encoder.run(None, feeds)[0], feeds["attention_mask"])
 
-    def write(self, known: Known, request: Request) -> Written:
-        """The prefix, then token by token."""
+    def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
+        """The prefixes, then token by token."""
         feeds = {"encoder_hidden_states": known.hidden, "encoder_attention_mask": known.mask}
-        logits, *caches = self._decoder.run(None, {"input_ids": request.prefix[None], **feeds})
+        logits, *caches = self._decoder.run(None, {"input_ids": prefixes(requests), **feeds})
         own, document = caches[: len(caches) // 2], caches[len(caches) // 2 :]
         names = [node.name for node in self._with_past.get_inputs()][2:]
-        tokens = [int(logits[0, -1].argmax())]
-        while len(tokens) < request.num_tokens:
-            feeds = {"input_ids": np.array([tokens[-1:]], np.int64), "encoder_attention_mask": known.mask}
+        columns = [logits[:, -1].argmax(-1)]
+        while len(columns) < requests[0].num_tokens:
+            feeds = {"input_ids": columns[-1][:, None], "encoder_attention_mask": known.mask}
             feeds |= dict(zip(names, [*own, *document], strict=True))
             logits, *own = self._with_past.run(None, feeds)
-            tokens.append(int(logits[0, -1].argmax()))
-        return Written(tokens=tokens, num_steps=len(tokens))
+            columns.append(logits[:, -1].argmax(-1))
+        return written(columns)
+
+    def join(self, parts: Sequence[Known]) -> Known:
+        """Padded to the longest."""
+        return join(parts)
 
 
 class DecoderOnly:
     """One session: the whole prompt first, then token by token."""
 
-    def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
-        self._session = _open(directory / (INT8 if variant == "int8" else FP32) / "model.onnx", num_threads)
+    def __init__(self, directory: Path, variant: str, num_threads: int, open_graph: OpenGraph = open_session) -> None:
+        self._session = open_graph(directory / (INT8 if variant == "int8" else FP32) / "model.onnx", num_threads)
         nodes = self._session.get_inputs()[1:]
         self._empty = {node.name: np.zeros((1, node.shape[1], 0, node.shape[3]), np.float32) for node in nodes}
 
@@ -79,26 +122,17 @@ class DecoderOnly:
         """The graph."""
         ensure_graphs(directory, variant)
 
-    def read(self, request: Request) -> None:
+    def read(self, requests: Sequence[Request]) -> None:
         """Nothing: the query stands before the document."""
 
-    def write(self, known: None, request: Request) -> Written:
+    def write(self, known: None, requests: Sequence[Request]) -> list[Written]:
         """All of it."""
+        (request,) = requests
         feeds, given = dict(self._empty), request.encoder_ids[None]
-        tokens: list[int] = []
-        while len(tokens) < request.num_tokens:
+        columns: list[Array] = []
+        while len(columns) < request.num_tokens:
             logits, *caches = self._session.run(None, {"input_ids": given, **feeds})
-            tokens.append(int(logits[0].argmax()))
+            columns.append(logits.argmax(-1))
             feeds = dict(zip(self._empty, caches, strict=True))
-            given = np.array([tokens[-1:]], np.int64)
-        return Written(tokens=tokens, num_steps=len(tokens))
-
-
-def _open(path: Path, num_threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            given = columns[-1][:, None]
+        return written(columns)

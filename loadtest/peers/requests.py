@@ -1,22 +1,26 @@
-"""Rows to requests that fill the encoder's input: a short document goes on with those of the rows after it."""
+"""Rows to requests that fill the encoder's input: a short document goes on with those of the rows after it.
 
-from collections.abc import Iterator, Sequence
+A round is what every system is asked in its turn, by scenario.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from qdts.loadtest.peers.base import Request, Scenario
+from qdts.loadtest.peers.base import BATCH_SIZE, Request, Scenario
 from qdts.models.document import Document
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.lexicon import Lexicon
 from qdts.models.prompt import PromptBuilder, PromptConfig
 from qdts.models.tokenizer import Tokenizer
 
+TOKENIZER, LEXICON = "tokenizer.json", "lexicon.safetensors"
 MAX_WORDS = 50
 # More than 512 tokens hold, in any of the sets: the builder then selects passages until they are full.
 _MIN_CHARS = 4000
 
-Pair = dict[Scenario, Request]
+Round = Mapping[Scenario, tuple[Request, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +37,55 @@ class RequestConfig:
 
 def open_builder(model: Path) -> PromptBuilder:
     """The prompts of a model directory."""
-    tokenizer = Tokenizer.load(model / "tokenizer.json")
-    return PromptBuilder(tokenizer, Lexicon.load(model / "lexicon.safetensors"), PromptConfig())
+    tokenizer = Tokenizer.load(model / TOKENIZER)
+    return PromptBuilder(tokenizer, Lexicon.load(model / LEXICON), PromptConfig())
 
 
-def make_requests(builder: PromptBuilder, rows: Sequence[EvalRow], config: RequestConfig) -> Iterator[Pair]:
-    """For each row what is asked in each scenario."""
+def make_rounds(builder: PromptBuilder, rows: Sequence[EvalRow], config: RequestConfig) -> Iterator[Round]:
+    """For each row one request, the document new and the document known."""
     for index, row in enumerate(rows):
-        document = Document(title=row.title, text=long_text(rows, index, config.min_chars))
+        document = _document(rows, index, config)
         yield {
-            scenario: Request(
-                prompt=builder.build(row.query, document, max_words=MAX_WORDS, mode=scenario.value),
-                num_tokens=config.num_tokens,
-            )
-            for scenario in Scenario
+            scenario: (_request(builder, row.query, document, scenario, config),)
+            for scenario in (Scenario.JOINT, Scenario.INDEXED)
         }
+
+
+def make_batches(
+    builder: PromptBuilder, rows: Sequence[EvalRow], config: RequestConfig, num_batches: int
+) -> Iterator[Round]:
+    """One query each, on the documents of its row and of the rows after it, as a page of results is summarised.
+
+    Prefixes are then equally long, which no decoder has to pad; documents with too few sentences for that are passed
+    over. ValueError where too few are left.
+    """
+    for first in range(0, num_batches * BATCH_SIZE, BATCH_SIZE):
+        indices = [(first + place) % len(rows) for place in range(len(rows))]
+        query = rows[indices[0]].query
+        made = (_request(builder, query, _document(rows, index, config), Scenario.JOINT, config) for index in indices)
+        yield {Scenario.BATCH8: _equally_long(made)}
+
+
+def _equally_long(requests: Iterable[Request]) -> tuple[Request, ...]:
+    found: list[Request] = []
+    for request in requests:
+        if not found or len(request.prefix) == len(found[0].prefix):
+            found.append(request)
+        if len(found) == BATCH_SIZE:
+            return tuple(found)
+    raise ValueError(f"a batch needs {BATCH_SIZE} rows with prefixes of one length, there are {len(found)}")
+
+
+def _document(rows: Sequence[EvalRow], index: int, config: RequestConfig) -> Document:
+    return Document(title=rows[index].title, text=long_text(rows, index, config.min_chars))
+
+
+def _request(
+    builder: PromptBuilder, query: str, document: Document, scenario: Scenario, config: RequestConfig
+) -> Request:
+    mode = "indexed" if scenario is Scenario.INDEXED else "joint"
+    prompt = builder.build(query, document, max_words=MAX_WORDS, mode=mode)
+    return Request(prompt=prompt, num_tokens=config.num_tokens)
 
 
 def long_text(rows: Sequence[EvalRow], index: int, min_chars: int) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qdts.loadtest.peers.base import Scenario, System
-from qdts.loadtest.peers.requests import Pair
+from qdts.loadtest.peers.base import Scenario, System, Way
+from qdts.loadtest.peers.requests import Round
 from qdts.loadtest.peers.worker import Answer, Asked, Job
 
 Answers = dict[Scenario, list[Answer]]
@@ -12,19 +12,21 @@ Answers = dict[Scenario, list[Answer]]
 
 @dataclass(slots=True)
 class Row:
-    """One system's answers, by scenario, an entry for each document."""
+    """One system's answers, by scenario, an entry for each round."""
 
     system: System
     answers: Answers = field(default_factory=lambda: {scenario: list[Answer]() for scenario in Scenario})
 
     def ms(self, scenario: Scenario) -> list[float]:
-        """Milliseconds for each document. Who cannot keep what the encoder says pays for it again."""
-        answers = self.answers[scenario] or self.answers[Scenario.JOINT]
+        """Milliseconds for each round. Who cannot keep what the encoder says pays for it again."""
+        answers = self.answers[scenario]
+        if scenario is Scenario.INDEXED and not self.system.keeps_states:
+            answers = self.answers[Scenario.JOINT]
         return [answer.ms for answer in answers]
 
     def tokens(self, scenario: Scenario) -> list[list[int]]:
-        """What was written for each document; nothing where the scenario was not asked for."""
-        return [answer.written.tokens for answer in self.answers[scenario]]
+        """What was written for each request; nothing where the scenario was not asked for."""
+        return [one.tokens for answer in self.answers[scenario] for one in answer.written]
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:
@@ -34,18 +36,25 @@ def rotated(names: Sequence[str], turn: int) -> list[str]:
 
 
 def take_turns(
-    systems: Sequence[System], workers: Mapping[str, Asked], pairs: Iterable[Pair], repeats: int
+    systems: Sequence[System], workers: Mapping[str, Asked], rounds: Iterable[Round], repeats: int
 ) -> dict[str, Row]:
     """Ask every system everything; rows by name, in the order of `systems`."""
     rows = {system.name: Row(system) for system in systems}
-    for turn, pair in enumerate(pairs):
+    for turn, asked in enumerate(rounds):
         for name in rotated(list(rows), turn):
-            for scenario in scenarios_of(rows[name].system):
-                job = Job(request=pair[scenario], scenario=scenario, repeats=repeats)
-                rows[name].answers[scenario].append(workers[name].ask(job))
+            for scenario, requests in asked.items():
+                jobs = [
+                    Job(requests=requests, scenario=scenario, repeats=repeats, way=way)
+                    for way in ways_of(rows[name].system, scenario)
+                ]
+                if jobs:
+                    answers = [workers[name].ask(job) for job in jobs]
+                    rows[name].answers[scenario].append(min(answers, key=lambda answer: answer.ms))
     return rows
 
 
-def scenarios_of(system: System) -> list[Scenario]:
-    """What it can be asked: a known document only where it keeps states."""
-    return list(Scenario) if system.keeps_states else [Scenario.JOINT]
+def ways_of(system: System, scenario: Scenario) -> tuple[Way, ...]:
+    """How it is asked, the fastest counts; none: a known document only where it keeps states."""
+    if scenario is Scenario.BATCH8:
+        return system.ways
+    return (Way.WHOLE,) if scenario is Scenario.JOINT or system.keeps_states else ()

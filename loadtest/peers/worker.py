@@ -10,14 +10,15 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, Self
 
-from qdts.loadtest.peers.base import Engine, Request, Scenario, System, Weights, Written
+from qdts.loadtest.peers.base import CannotBuild, Request, Scenario, System, Way, Weights, Written
+from qdts.loadtest.peers.ways import Desk
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 # Processes begin afresh: a forked one would share memory and half a thread pool with its parent.
@@ -26,19 +27,22 @@ _context = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One request, `repeats` times in a row; of a known document only the writing is timed."""
+    """Requests that are given at once, `repeats` times in a row; of a known document only the writing is timed."""
 
-    request: Request
+    requests: Sequence[Request]
     scenario: Scenario
     repeats: int = 1
+    way: Way = Way.WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was written, and the milliseconds of the fastest repeat."""
+    """What was written for each request, the milliseconds of the fastest repeat, and the memory it took until now."""
 
-    written: Written
+    written: Sequence[Written]
     ms: float
+    way: Way = Way.WHOLE
+    peak_mb: float = 0.0
 
 
 class Asked(Protocol):
@@ -49,17 +53,21 @@ class Asked(Protocol):
         ...
 
 
-def answer(engine: Engine, job: Job) -> Answer:
+def answer(desk: Desk, job: Job) -> Answer:
     """Do the job. The first repeat finds cold caches, so the fastest is told."""
-    found: list[Answer] = []
-    for _ in range(job.repeats):
-        started = time.perf_counter()
-        known = engine.read(job.request)
-        if job.scenario is Scenario.INDEXED:
-            started = time.perf_counter()
-        written = engine.write(known, job.request)
-        found.append(Answer(written=written, ms=1000 * (time.perf_counter() - started)))
-    return min(found, key=lambda one: one.ms)
+    desk.prepare(job.way)
+    ms, written = min((_timed(desk, job) for _ in range(job.repeats)), key=lambda one: one[0])
+    return Answer(written=written, ms=ms, way=job.way, peak_mb=peak_memory_mb())
+
+
+def _timed(desk: Desk, job: Job) -> tuple[float, Sequence[Written]]:
+    known = desk.engine.read(job.requests) if job.scenario is Scenario.INDEXED else None
+    started = time.perf_counter()
+    if job.scenario is Scenario.INDEXED:
+        written = desk.engine.write(known, job.requests)
+    else:
+        written = desk.write_all(job.requests, job.way)
+    return 1000 * (time.perf_counter() - started), written
 
 
 def peak_memory_mb() -> float:
@@ -74,10 +82,10 @@ def peak_memory_mb() -> float:
 
 def _serve(connection: Connection, system: System, work: Path, num_threads: int) -> None:
     engine = system.open(work, num_threads)
-    connection.send(peak_memory_mb())
+    desk = Desk(engine, lambda: [system.open(work, 1) for _ in range(num_threads)])
+    connection.send(None)  # loaded
     while (job := connection.recv()) is not None:
-        connection.send(answer(engine, job))
-    connection.send(peak_memory_mb())
+        connection.send(answer(desk, job))
 
 
 class WorkerLost(RuntimeError):
@@ -110,14 +118,11 @@ class Worker:
         assert isinstance(found, Answer)
         return found
 
-    def finish(self) -> float:
-        """End the process; its peak memory in megabytes."""
+    def finish(self) -> None:
+        """End the process."""
         self._signal(signal.SIGCONT)
         self._connection.send(None)
-        peak = self._receive()
         self._process.join()
-        assert isinstance(peak, float)
-        return peak
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -180,28 +185,53 @@ def open_workers(systems: list[System], work: Path, num_threads: int) -> Iterato
             worker.kill()
 
 
-def build(systems: list[System], work: Path, weights: Weights, num_threads: int) -> None:
-    """Make what the systems need under `work`, each family in a process of its own; what is there is kept."""
+def build(systems: Sequence[System], work: Path, weights: Weights, num_threads: int) -> dict[str, str]:
+    """Make what the systems need under `work`, each family in a process of its own; what is there is kept.
+
+    Returns by name why a system cannot be made of these weights. WorkerLost where a process failed otherwise.
+    """
+    families = {system.family: [one for one in systems if one.family is system.family] for system in systems}
     with thread_limit(num_threads):
-        processes = {
-            family: _context.Process(target=_build, args=([s for s in systems if s.family is family], work, weights))
-            for family in {system.family for system in systems}
-        }
-        for process in processes.values():
-            process.start()
-    for family, process in processes.items():
-        process.join()
-        if process.exitcode:
-            raise WorkerLost(f"building {family.value} ended with exit code {process.exitcode}")
+        builders = {family: _Builder(members, work, weights) for family, members in families.items()}
+    found: dict[str, str] = {}
+    for family, builder in builders.items():
+        try:
+            found |= builder.finish()
+        except WorkerLost as error:
+            raise WorkerLost(f"building {family.value}: {error}") from error
+    return found
 
 
-def _build(systems: list[System], work: Path, weights: Weights) -> None:
+class _Builder:
+    """A family's process."""
+
+    def __init__(self, systems: list[System], work: Path, weights: Weights) -> None:
+        self._connection, theirs = _context.Pipe(duplex=False)
+        self._process = _context.Process(target=_build, args=(theirs, systems, work, weights))
+        self._process.start()
+        theirs.close()
+
+    def finish(self) -> dict[str, str]:
+        """Wait for it."""
+        try:
+            return self._connection.recv()
+        except EOFError:
+            self._process.join()
+            raise WorkerLost(f"ended with exit code {self._process.exitcode}") from None
+
+
+def _build(connection: Connection, systems: list[System], work: Path, weights: Weights) -> None:
     from qdts.loadtest.peers import nets
 
     family = systems[0].family
+    failed: dict[str, str] = {}
     # Converters talk: standard output is the report's alone.
     logging.getLogger().setLevel(logging.ERROR)
     with redirect_stdout(sys.stderr):
         nets.write(family, work, weights)
         for system in systems:
-            system.load().build(work / family.value, system.variant)
+            try:
+                system.load().build(work / family.value, system.variant)
+            except CannotBuild as error:
+                failed[system.name] = str(error)
+    connection.send(failed)

@@ -1,6 +1,6 @@
 """From a torch network to what serving loads: ONNX graphs and an embedding table, fp32 and int8.
 
-to_onnx.py      T5 -> encoder, start and step graphs, fp32
+to_onnx.py      T5 -> encoder, start and step graphs, fp32; trace.py: what the exporter is told of each
 layers.py       what of a graph is quantised, and what each layer is called
 calibration.py  what flows into each layer on real prompts
 clips.py        integers for a weight, clipped where the output's error is least

@@ -9,9 +9,7 @@ The vocabulary's table stays outside: a step reads only the rows it needs. Free 
 A state times the table is the scores: T5's scaling of tied embeddings is folded into the state.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +18,11 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor, nn
 
 from qdts.models.export.head import write_head
+from qdts.models.export.trace import Trace, export_trace
 from qdts.models.nets.layers import KeyValue
 from qdts.models.nets.t5 import T5
 from qdts.models.runtimes.embedding import EMBEDDING
 
-_OPSET = 20  # the first with a tanh Gelu
 GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
 
 
@@ -74,52 +72,26 @@ class StepGraph(nn.Module):
         return [hidden * self.scale, *(tensor for layer in new for tensor in layer)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trace:
-    """A module, example inputs by name, output names, and the names of free dimensions."""
-
-    module: nn.Module
-    inputs: Mapping[str, Tensor]
-    outputs: Sequence[str]
-    free: Mapping[str, Mapping[int, str]]
-
-
 def export_graphs(net: T5, directory: Path) -> None:
     """Write the fp32 graphs and embedding.safetensors."""
     directory.mkdir(parents=True, exist_ok=True)
     net = net.eval()
     with torch.inference_mode():
         for name, trace in zip(GRAPHS, (_encoder(net), _start(net), _step(net)), strict=True):
-            _export(trace, directory / name)
+            export_trace(trace, directory / name)
     tables = _tables(net)
     save_file(tables, directory / EMBEDDING)
     write_head(np.ascontiguousarray(tables.get("head", tables["tokens"]).T), directory)
 
 
-def _export(trace: _Trace, path: Path) -> None:
-    with warnings.catch_warnings():
-        # The TorchScript exporter: deprecated, and the one whose graphs ONNX Runtime optimises best here.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
-            trace.module,
-            tuple(trace.inputs.values()),
-            str(path),
-            input_names=list(trace.inputs),
-            output_names=list(trace.outputs),
-            dynamic_axes={name: dict(axes) for name, axes in trace.free.items()},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-
-
-def _encoder(net: T5) -> _Trace:
+def _encoder(net: T5) -> Trace:
     inputs = {"embedded": torch.randn(1, 5, net.config.d_model), "mask": torch.ones(1, 5, dtype=torch.bool)}
     axes = {0: "B", 1: "S"}
     free = {"embedded": axes, "mask": axes, "hidden": axes}
-    return _Trace(module=EncoderGraph(net), inputs=inputs, outputs=["hidden"], free=free)
+    return Trace(module=EncoderGraph(net), inputs=inputs, outputs=["hidden"], free=free)
 
 
-def _start(net: T5) -> _Trace:
+def _start(net: T5) -> Trace:
     config = net.config
     inputs = {"hidden": torch.randn(1, 5, config.d_model)}
     free: dict[str, dict[int, str]] = {"hidden": {0: "B", 1: "S"}}
@@ -131,10 +103,10 @@ def _start(net: T5) -> _Trace:
         free |= {"features": {0: "B", 1: "S"}, "present": {0: "B"}}
     outputs = list(_names("document", config.num_decoder_layers))
     free |= {name: {0: "B", 2: "S"} for name in outputs}
-    return _Trace(module=StartGraph(net), inputs=inputs, outputs=outputs, free=free)
+    return Trace(module=StartGraph(net), inputs=inputs, outputs=outputs, free=free)
 
 
-def _step(net: T5) -> _Trace:
+def _step(net: T5) -> Trace:
     config = net.config
     inputs = {
         "embedded": torch.randn(2, 3, config.d_model),
@@ -157,7 +129,7 @@ def _step(net: T5) -> _Trace:
             free[name] = {0: "B", 2: axis}
     outputs = ["state", *_names("new", config.num_decoder_layers)]
     free |= {name: {0: "B", 2: "T"} for name in outputs[1:]}
-    return _Trace(module=StepGraph(net), inputs=inputs, outputs=outputs, free=free)
+    return Trace(module=StepGraph(net), inputs=inputs, outputs=outputs, free=free)
 
 
 def _names(kind: str, num_layers: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from qdts.loadtest.peers import nets
 from qdts.loadtest.peers.base import Family, Request, Scenario, Weights
-from qdts.loadtest.peers.requests import Pair, RequestConfig, make_requests, open_builder
+from qdts.loadtest.peers.requests import RequestConfig, Round, make_batches, make_rounds, open_builder
 from qdts.models import checkpoint
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.interaction import NUM_FEATURES
@@ -103,10 +103,18 @@ def rows() -> list[EvalRow]:
 
 
 @pytest.fixture(scope="session")
-def pairs(model: Path, rows: Sequence[EvalRow]) -> list[Pair]:
-    return list(make_requests(open_builder(model), rows, RequestConfig(num_tokens=12, min_chars=1)))
+def rounds(model: Path, rows: Sequence[EvalRow]) -> list[Round]:
+    return list(make_rounds(open_builder(model), rows, RequestConfig(num_tokens=12, min_chars=1)))
 
 
 @pytest.fixture(scope="session")
-def asked(pairs: Sequence[Pair]) -> list[Request]:
-    return [pair[Scenario.JOINT] for pair in pairs]
+def asked(rounds: Sequence[Round]) -> list[Request]:
+    return [request for one in rounds for request in one[Scenario.JOINT]]
+
+
+@pytest.fixture(scope="session")
+def batch(model: Path, rows: Sequence[EvalRow]) -> tuple[Request, ...]:
+    """Documents of different lengths, prefixes of one."""
+    config = RequestConfig(num_tokens=12, min_chars=120)
+    [made] = make_batches(open_builder(model), [*rows, *rows, *rows], config, 1)
+    return made[Scenario.BATCH8]

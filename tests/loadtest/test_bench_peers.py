@@ -9,26 +9,50 @@ import pytest
 
 from qdts.loadtest.bench_peers import (
     BASE,
+    BATCHES,
     SHIPPED,
     Plan,
+    choose_rounds,
     choose_systems,
-    feed_forward,
     main,
     measure,
     parameters_m,
     work_directory,
 )
-from qdts.loadtest.peers.base import Role, System, Weights
-from qdts.loadtest.peers.requests import Pair
-from qdts.loadtest.peers.systems import ORACLE, OURS, PRODUCT, QUICK, SYSTEMS, llama_cpp_absence
+from qdts.loadtest.peers.base import BATCH_SIZE, Request, Role, Scenario, System, Way, Weights
+from qdts.loadtest.peers.requests import Round
+from qdts.loadtest.peers.systems import DRAFT_CAP, ORACLE, OURS, PRODUCT, QUICK, SYSTEMS
+
+# What others read from the JSON
+PROMISED = {
+    "joint_vs_best_peer",
+    "indexed_vs_best_peer",
+    "joint_vs_seed_shape",
+    "indexed_vs_seed_shape",
+    "same_tokens",
+    "batch8_vs_best_peer",
+    "indexed_vs_best_warm_peer",
+    "tokens_per_step",
+    "tokens_per_step_of_summaries",
+}
+DEFAULTS = {
+    "only": None,
+    "quick": False,
+    "shape": SHIPPED,
+    "draft": DRAFT_CAP,
+    "data": None,
+    "rows": 2,
+    "batches": None,
+    "tokens": 5,
+}
 
 
 def args(**values: object) -> argparse.Namespace:
-    return argparse.Namespace(**{"only": None, "quick": False, "shape": SHIPPED, **values})
+    return argparse.Namespace(**{**DEFAULTS, **values})
 
 
 FAKE = """
-from qdts.loadtest.peers.base import Written
+from qdts.loadtest.peers.base import CannotBuild, Written
 
 class Fake:
     def __init__(self, directory, variant, num_threads):
@@ -38,22 +62,29 @@ class Fake:
     @classmethod
     def build(cls, directory, variant):
         assert (directory / "model.safetensors").is_file()
+        if variant == "refused":
+            raise CannotBuild("no such layer")
 
-    def read(self, request):
+    def read(self, requests):
         return None
 
-    def write(self, known, request):
-        return Written(tokens=[0] * request.num_tokens, num_steps=request.num_tokens)
+    def write(self, known, requests):
+        return [Written(tokens=[0] * one.num_tokens, num_steps=one.num_tokens) for one in requests]
 """
 
 
 def fake_peer(name: str, variant: str = "int8", packages: tuple[str, ...] = ()) -> System:
-    return System(name=name, engine="fake_peer:Fake", variant=variant, role=Role.PEER, packages=packages)
+    ways = (Way.WHOLE, Way.PARALLEL)
+    return System(name=name, engine="fake_peer:Fake", variant=variant, role=Role.PEER, packages=packages, ways=ways)
 
 
 @pytest.mark.slow
 def test_peers_are_compared_and_none_is_dropped_silently(
-    weights: Weights, pairs: Sequence[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Weights,
+    rounds: Sequence[Round],
+    batch: tuple[Request, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "fake_peer.py").write_text(FAKE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -61,13 +92,15 @@ def test_peers_are_compared_and_none_is_dropped_silently(
     fakes = [
         fake_peer("openvino_like"),
         fake_peer("broken_like", "broken"),
+        fake_peer("refused_like", "refused"),
         fake_peer("absent_like", packages=("no_such_engine",)),
     ]
     plan = Plan(weights=weights, systems=(*own, *fakes), num_threads=1, repeats=1)
-    found = measure(plan, pairs, tmp_path / "work")
+    found = measure(plan, [*rounds, {Scenario.BATCH8: batch}], tmp_path / "work")
     assert found["absent"] == {
         "absent_like": "not installed: no_such_engine",
         "broken_like": "not loaded: broken_like ended with exit code 3",
+        "refused_like": "no such layer",
     }
     assert set(found["systems"]) == {*(system.name for system in own), "openvino_like"}
     assert found["same_tokens"] is True
@@ -76,13 +109,30 @@ def test_peers_are_compared_and_none_is_dropped_silently(
     assert (found["best_peer"], set(found["ratios"])) == ("openvino_like", {"openvino_like"})
     assert found["joint_vs_best_peer"] == found["ratios"]["openvino_like"]["joint"]["median"] < 1
     assert found["joint_vs_seed_shape"] is None
-    json.dumps(found)
+    assert found["batch8_vs_best_peer"] == found["ratios"]["openvino_like"]["batch8"]["median"] < 1
+    assert sum(found["systems"]["openvino_like"]["batch8_ways"].values()) == found["batches"] == 1
+    assert (found["documents"], found["systems"][OURS]["batch8_ways"]) == (len(rounds), {"whole": 1})
+    assert PROMISED <= json.loads(json.dumps(found)).keys()
 
 
 def test_all_run_unless_it_is_quick_or_they_are_named() -> None:
     assert choose_systems(args()) == SYSTEMS
     assert {system.name for system in choose_systems(args(quick=True))} == set(QUICK)
     assert [system.name for system in choose_systems(args(only=[OURS]))] == [OURS]
+
+
+def test_the_cap_on_drafts_is_ours_alone() -> None:
+    changed = [(old, new) for old, new in zip(SYSTEMS, choose_systems(args(draft=3)), strict=True) if old != new]
+    assert [(old.name, new.variant) for old, new in changed] == [(OURS, "int8_draft3")]
+
+
+def test_documents_come_before_batches_and_a_quick_run_has_none(model: Path) -> None:
+    kinds = [set(one) for one in choose_rounds(args(batches=1), model)]
+    assert kinds == [{Scenario.JOINT, Scenario.INDEXED}] * 2 + [{Scenario.BATCH8}]
+    [*_, last] = choose_rounds(args(batches=1), model)
+    assert len({request.encoder_ids.tobytes() for request in last[Scenario.BATCH8]}) == BATCH_SIZE
+    assert all(Scenario.BATCH8 not in one for one in choose_rounds(args(quick=True), model))
+    assert sum(Scenario.BATCH8 in one for one in choose_rounds(args(), model)) == BATCHES
 
 
 def test_random_weights_have_no_product() -> None:
@@ -95,11 +145,6 @@ def test_parameters_are_counted_by_family(tmp_path: Path) -> None:
     (tmp_path / "decoder_only").mkdir()
     (tmp_path / "decoder_only" / "net.safetensors").write_bytes(bytes(6_000_000))
     assert parameters_m(tmp_path) == {"decoder_only": 1.5}
-
-
-def test_llama_cpp_is_named_with_a_reason(model: Path) -> None:
-    assert "gelu" in llama_cpp_absence(feed_forward(model))["llama_cpp"]
-    assert "no adapter" in llama_cpp_absence("gated-gelu")["llama_cpp"]
 
 
 def test_a_work_directory_goes_unless_it_was_named(tmp_path: Path) -> None:

@@ -5,8 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from qdts.loadtest.peers.base import Family, Request, System
-from qdts.loadtest.peers.systems import ORACLE, SEED_ORACLE, SYSTEMS, absent_packages
+from qdts.loadtest.peers import ptq
+from qdts.loadtest.peers.base import BATCH_SIZE, CannotBuild, Engine, Family, Request, Role, System, Way
+from qdts.loadtest.peers.systems import (
+    ORACLE,
+    OURS,
+    PRODUCT,
+    SEED_ORACLE,
+    SHORT_DRAFTS,
+    SYSTEMS,
+    UNDRAFTED,
+    absent_packages,
+)
+from qdts.loadtest.peers.ways import Desk
 from qdts.models.tokenizer import END
 
 BY_NAME = {system.name: system for system in SYSTEMS}
@@ -16,9 +27,16 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 def write_all(system: System, work: Path, asked: Sequence[Request]) -> list[list[int]]:
-    system.load().build(work / system.family.value, system.variant)
-    engine = system.open(work, 1)
-    return [engine.write(engine.read(request), request).tokens for request in asked]
+    engine = build_and_open(system, work)
+    return [one.tokens for request in asked for one in engine.write(engine.read([request]), [request])]
+
+
+def build_and_open(system: System, work: Path) -> Engine:
+    try:
+        system.load().build(work / system.family.value, system.variant)
+    except CannotBuild as error:
+        pytest.skip(str(error))
+    return system.open(work, 1)
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +51,53 @@ def test_the_oracles_say_different_things_and_do_not_stop_at_end(expected: dict[
         assert {len(answer) for answer in answers} == {12}
 
 
+@pytest.fixture(autouse=True)
+def few_calibration_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptq, "NUM_PROMPTS", 2)
+
+
+def skip_if_absent(system: System) -> None:
+    if missing := absent_packages(system):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
 @pytest.mark.parametrize("system", [s for s in SYSTEMS if s.is_exact], ids=lambda system: system.name)
 def test_fp32_is_exact(
     system: System, work: Path, asked: Sequence[Request], expected: dict[Family, list[list[int]]]
 ) -> None:
-    if missing := absent_packages(system):
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    skip_if_absent(system)
     assert write_all(system, work, asked) == expected[system.family]
 
 
 @pytest.mark.parametrize("system", [s for s in SYSTEMS if not s.is_exact], ids=lambda system: system.name)
 def test_the_others_write_as_many_tokens(system: System, work: Path, asked: Sequence[Request]) -> None:
-    if missing := absent_packages(system):
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    skip_if_absent(system)
     lengths = {len(tokens) for tokens in write_all(system, work, asked)}
-    assert lengths == {12} or (system.name == "ours_copy" and min(lengths) > 0)
+    assert lengths == {12} or (system.name == PRODUCT and min(lengths) > 0)
 
 
-def test_drafts_change_steps_and_no_token(work: Path, asked: Sequence[Request]) -> None:
-    plain, drafted = (BY_NAME[name].open(work, 1) for name in ("ours_int8_undrafted", "ours_int8"))
+@pytest.mark.parametrize(
+    ("system", "way"), [(s, way) for s in SYSTEMS for way in s.ways], ids=lambda value: getattr(value, "name", "")
+)
+def test_a_batch_is_its_requests(system: System, way: Way, work: Path, batch: Sequence[Request]) -> None:
+    skip_if_absent(system)
+    desk = Desk(build_and_open(system, work), lambda: [system.open(work, 1), system.open(work, 1)])
+    desk.prepare(way)
+    together = [one.tokens for one in desk.write_all(batch, way)]
+    if system.is_exact:
+        assert together == write_all(BY_NAME[ORACLE], work, batch)
+        assert len({tuple(tokens) for tokens in together}) > 1
+    elif system.role is Role.OURS:
+        assert together == write_all(system, work, batch)
+    else:
+        assert len(together) == BATCH_SIZE
+        assert system.name == PRODUCT or {len(tokens) for tokens in together} == {12}
+
+
+@pytest.mark.parametrize("name", [OURS, SHORT_DRAFTS])
+def test_drafts_change_steps_and_no_token(name: str, work: Path, asked: Sequence[Request]) -> None:
+    plain, drafted = (BY_NAME[name].open(work, 1) for name in (UNDRAFTED, name))
     for request in asked:
-        one, other = (engine.write(engine.read(request), request) for engine in (plain, drafted))
+        [one], [other] = (engine.write(engine.read([request]), [request]) for engine in (plain, drafted))
         assert one.tokens == other.tokens
         assert one.num_steps == request.num_tokens >= other.num_steps

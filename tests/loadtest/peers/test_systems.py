@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from qdts.loadtest.peers.base import Role
+from qdts.loadtest.peers.base import Family, Role, Way
 from qdts.loadtest.peers.systems import JUDGED, QUICK, SYSTEMS, split_absent
 
 
@@ -12,6 +12,12 @@ def test_names_are_unique_and_every_engine_is_there() -> None:
     for system in SYSTEMS:
         engine = system.load()
         assert all(callable(getattr(engine, method)) for method in ("build", "read", "write"))
+        assert Way.JOINED not in system.ways or callable(engine.join)
+
+
+def test_all_but_the_decoder_only_shape_are_asked_for_batches() -> None:
+    assert {system.family for system in SYSTEMS if not system.ways} == {Family.DECODER_ONLY}
+    assert {system.family for system in SYSTEMS if system.ways} == {Family.ENCODER_DECODER}
 
 
 def test_a_quick_run_has_what_the_headline_needs() -> None:

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qdts.loadtest.peers.base import Role, Scenario, System, Written
-from qdts.loadtest.peers.requests import Pair
+from qdts.loadtest.peers.base import Request, Role, Scenario, System, Way, Written
+from qdts.loadtest.peers.requests import Round
 from qdts.loadtest.peers.turns import rotated, take_turns
 from qdts.loadtest.peers.worker import Answer, Job
 
@@ -19,7 +19,7 @@ class Recorder:
 
     def ask(self, job: Job) -> Answer:
         self.log.append((self.name, job))
-        return Answer(written=Written(tokens=[len(self.log)], num_steps=1), ms=float(len(self.log)))
+        return Answer(written=[Written(tokens=[len(self.log)], num_steps=1)], ms=float(len(self.log)), way=job.way)
 
 
 def make_system(name: str, *, keeps_states: bool) -> System:
@@ -34,21 +34,36 @@ def test_rotation_puts_each_first_equally_often() -> None:
     assert orders[:3] == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"]]
 
 
-def test_every_document_passes_every_system(pairs: Sequence[Pair]) -> None:
+def test_every_document_passes_every_system(rounds: Sequence[Round]) -> None:
     systems = [make_system("keeps", keeps_states=True), make_system("forgets", keeps_states=False)]
     log: list[tuple[str, Job]] = []
-    rows = take_turns(systems, {system.name: Recorder(system.name, log) for system in systems}, pairs, repeats=3)
+    rows = take_turns(systems, {system.name: Recorder(system.name, log) for system in systems}, rounds, repeats=3)
     first, second = ["keeps", "keeps", "forgets"], ["forgets", "keeps", "keeps"]
     assert [name for name, _ in log] == [*first, *second, *first]
     assert {job.repeats for _, job in log} == {3}
     for name, job in log:
-        assert any(job.request is pair[job.scenario] for pair in pairs), name
-    assert [len(rows["keeps"].answers[scenario]) for scenario in Scenario] == [len(pairs)] * 2
-    assert [len(rows["forgets"].answers[scenario]) for scenario in Scenario] == [len(pairs), 0]
+        assert any(job.requests is one[job.scenario] for one in rounds), name
+    assert [len(rows["keeps"].answers[scenario]) for scenario in Scenario] == [len(rounds), len(rounds), 0]
+    assert [len(rows["forgets"].answers[scenario]) for scenario in Scenario] == [len(rounds), 0, 0]
 
 
-def test_who_forgets_pays_for_encoding_again(pairs: Sequence[Pair]) -> None:
+def test_who_forgets_pays_for_encoding_again(rounds: Sequence[Round]) -> None:
     system = make_system("forgets", keeps_states=False)
-    row = take_turns([system], {"forgets": Recorder("forgets", [])}, pairs, repeats=1)["forgets"]
+    row = take_turns([system], {"forgets": Recorder("forgets", [])}, rounds, repeats=1)["forgets"]
     assert row.ms(Scenario.INDEXED) == row.ms(Scenario.JOINT) == [1.0, 2.0, 3.0]
     assert row.tokens(Scenario.INDEXED) == []
+
+
+def test_a_batch_is_asked_for_in_every_way_and_the_fastest_counts(batch: tuple[Request, ...]) -> None:
+    systems = [
+        replace(make_system("many", keeps_states=True), ways=(Way.IN_TURN, Way.WHOLE)),
+        replace(make_system("none", keeps_states=True), ways=()),
+    ]
+    log: list[tuple[str, Job]] = []
+    asked = [{Scenario.BATCH8: batch}] * 2
+    rows = take_turns(systems, {system.name: Recorder(system.name, log) for system in systems}, asked, repeats=2)
+    assert [(name, job.way, job.repeats) for name, job in log] == [("many", Way.IN_TURN, 2), ("many", Way.WHOLE, 2)] * 2
+    assert all(job.requests is batch for _, job in log)
+    assert [answer.way for answer in rows["many"].answers[Scenario.BATCH8]] == [Way.IN_TURN] * 2
+    assert rows["many"].ms(Scenario.BATCH8) == [1.0, 3.0]
+    assert rows["none"].ms(Scenario.BATCH8) == []
