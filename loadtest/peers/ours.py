@@ -153,14 +153,9 @@ def _ensure_graphs(directory: Path, precision: Precision) -> None:
 
 
 def _decode(decoder: GreedyDecoder) -> list[Written]:
-    num_steps = [0] * len(decoder.rows)
-    while active := decoder.active:
-        for index in active:
-            num_steps[index] += 1
+    while decoder.active:
         decoder.step()
-    return [
-        Written(tokens=list(row.tokens), num_steps=number) for row, number in zip(decoder.rows, num_steps, strict=True)
-    ]
+    return [Written(tokens=list(row.tokens), num_steps=row.num_steps) for row in decoder.rows.values()]
 
 
 def _features(runtime: Runtime, prompts: Sequence[Prompt], known: Sequence[States]) -> list[Floats | None]:

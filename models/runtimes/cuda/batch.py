@@ -1,7 +1,7 @@
 """Sequences in flight: which rows of the memory they have, and what perturbs their choices.
 
-Sequences may join and leave between steps. One that has left keeps its index, without a row, until another takes it.
-Shapes: B sequences, those that have left included.
+Sequences may join and leave between steps: what is in memory stays where it is.
+Shapes: B sequences.
 """
 
 import weakref
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qdts.models.runtimes.base import Ids, Noise
+from qdts.models.runtimes.batching import close_gaps, join_noise, take_noise
 from qdts.models.runtimes.cuda.memory import RowMemory
 
 
@@ -18,7 +19,7 @@ class CudaBatch:
 
     def __init__(self, memory: RowMemory) -> None:
         self.rows: Ids = np.zeros(0, np.int64)
-        self.noise: list[Noise | None] = []
+        self.noise: Sequence[Noise | None] = ()
         self._memory = memory
         self._held = set[int]()
         weakref.finalize(self, memory.give, self._held)
@@ -28,21 +29,17 @@ class CudaBatch:
         """(B,) tokens held in the decoder's cache per sequence."""
         return self._memory.lengths[self.rows]
 
-    def join(self, rows: Ids, noise: Sequence[Noise | None]) -> Ids:
-        """Open sequences on these rows; their indices in the batch."""
-        left = np.flatnonzero(self.rows == self._memory.nobody)[: len(rows)]
-        indices = np.concatenate([left, len(self.rows) + np.arange(len(rows) - len(left))])
-        self.rows = np.pad(self.rows, (0, len(rows) - len(left)))
-        self.rows[indices] = rows
-        self.noise += [None] * (len(self.rows) - len(self.noise))
-        for index, each in zip(indices.tolist(), noise or [None] * len(rows), strict=True):
-            self.noise[index] = each
+    def join(self, rows: Ids, noise: Sequence[Noise | None]) -> None:
+        """Further sequences, on these rows."""
+        self.noise = join_noise(self.noise, len(self.rows), noise, len(rows))
+        self.rows = np.concatenate([self.rows, rows])
         self._held.update(rows.tolist())
-        return indices
 
-    def leave(self, indices: Sequence[int]) -> None:
-        """These sequences are over: their rows are free, and no step may ask for them."""
-        rows = set(self.rows[list(indices)].tolist()) - {self._memory.nobody}
-        self._memory.give(rows)
-        self._held.difference_update(rows)
-        self.rows[list(indices)] = self._memory.nobody
+    def leave(self, leaving: Ids) -> Ids:
+        """These sequences are over, their rows are free; which of the old ones each of the others was."""
+        kept = close_gaps(len(self.rows), leaving)
+        free = set(self.rows[leaving].tolist())
+        self._memory.give(free)
+        self._held.difference_update(free)
+        self.rows, self.noise = self.rows[kept], take_noise(self.noise, kept)
+        return kept

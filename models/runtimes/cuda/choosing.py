@@ -83,6 +83,10 @@ class HostHead:
 
     net: CudaNet
 
+    def best(self, hidden: Floats) -> Ids:
+        """(N, C) -> (N,), the lowest id of the highest score"""
+        return self.scores(hidden, None).argmax(-1)
+
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""
         weight = self.net.head

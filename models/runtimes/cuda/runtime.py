@@ -117,22 +117,23 @@ class CudaRuntime:
         states: Sequence[States],
         features: Sequence[Floats | None],
         noise: Sequence[Noise | None] = (),
-    ) -> Ids:
-        """Open sequences in a batch that others are in, as `start` does; their indices."""
+    ) -> None:
+        """Open further sequences behind those of the batch."""
         lengths = [len(each.hidden) for each in states]
         self._check_documents(lengths)
-        rows = self._memory.take(len(states))
-        indices = cast(CudaBatch, batch).join(rows, noise)
         with self._on_stream():
             hidden = join_states(states, self._device)  # (N, C)
             if self.num_features:
                 hidden = self._net.interact(hidden, *self._join_features(features, lengths))
-            self._memory.write_documents(rows, lengths, self._net.project_documents(hidden))
-        return indices
+            projected = self._net.project_documents(hidden)
+            # What may fail comes first: rows that were taken and forgotten would be lost.
+            rows = self._memory.take(len(states))
+            self._memory.write_documents(rows, lengths, projected)
+        cast(CudaBatch, batch).join(rows, noise)
 
-    def leave(self, batch: Batch, rows: Sequence[int]) -> None:
-        """These sequences are over: they are not computed any more, others may take their place."""
-        cast(CudaBatch, batch).leave(rows)
+    def leave(self, batch: Batch, rows: Ids) -> Ids:
+        """Close these sequences; which of the old rows each of the others was."""
+        return cast(CudaBatch, batch).leave(rows)
 
     @torch.inference_mode()
     def step(
@@ -141,12 +142,11 @@ class CudaRuntime:
         """Append counts[b] of tokens (B, T) to each sequence; the choice (B, T) after each."""
         chosen = np.zeros(tokens.shape, np.int64)
         held, active = cast(CudaBatch, batch), np.flatnonzero(counts)
-        assert (held.rows[active] != self._memory.nobody).all(), "a sequence that has left is asked for"
         if len(active):
             width, permitted = int(counts.max()), None if allowed is None else [allowed[int(row)] for row in active]
             self._check_step(held.lengths + counts, width)
             tree = None if parents is None else parents[active, :width]
-            noise = [held.noise[int(row)] for row in active]
+            noise = [held.noise[int(row)] if held.noise else None for row in active]
             with self._on_stream():
                 positions = self._extend(held.rows[active], tokens[active, :width], counts[active], tree)
                 self._memory.append(held.rows, counts)
