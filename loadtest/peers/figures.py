@@ -17,6 +17,10 @@ from qdts.loadtest.peers.worker import Answer
 Rows = Mapping[str, Row]
 _PACKAGES = ("ctranslate2", "llama-cpp-python", "nncf", "onnxruntime", "openvino", "torch", "transformers")
 _DECODING, _DRAFTERS = "decoding.json", ("copy", "gated")
+_CAP_REASON = (
+    "freely written text repeats itself, and long drafts of it could flatter: a step makes no more tokens than copy "
+    f"drafts make of real summaries (tokens_per_step_of_summaries, from loadtest/results/{_DECODING})"
+)
 _ORACLES = {Family.ENCODER_DECODER: ORACLE, Family.DECODER_ONLY: SEED_ORACLE}
 
 
@@ -91,9 +95,10 @@ def _median_ratio(rows: Rows, theirs: tuple[str | None, Scenario], ours: tuple[s
 
 
 def drafting(rows: Rows, results: Path) -> dict[str, Any]:
-    """Tokens of a sequence per step of ours, which a cap on drafts holds down, beside those of real summaries."""
+    """Tokens of a sequence per step of ours, beside those of real summaries, and why drafts are capped here."""
     ours = [name for name, row in rows.items() if row.system.role is Role.OURS]
     return {
+        "draft_cap_reason": _CAP_REASON,
         "tokens_per_step": {name: tokens_per_step(rows[name].answers[Scenario.JOINT]) for name in ours},
         "tokens_per_step_of_summaries": _measured_tokens_per_step(results / _DECODING),
     }

@@ -212,12 +212,15 @@ class _Builder:
         theirs.close()
 
     def finish(self) -> dict[str, str]:
-        """Wait for it."""
+        """Wait for it; what it says of the systems that it could not make."""
         try:
-            return self._connection.recv()
+            found: dict[str, str] = self._connection.recv()
         except EOFError:
-            self._process.join()
-            raise WorkerLost(f"ended with exit code {self._process.exitcode}") from None
+            found = {}
+        self._process.join()
+        if self._process.exitcode:
+            raise WorkerLost(f"ended with exit code {self._process.exitcode}")
+        return found
 
 
 def _build(connection: Connection, systems: list[System], work: Path, weights: Weights) -> None:

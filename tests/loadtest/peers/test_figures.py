@@ -152,6 +152,7 @@ def test_tokens_per_step_stand_beside_those_of_summaries(rows: dict[str, Row], t
     found = drafting(rows, tmp_path)
     assert found["tokens_per_step_of_summaries"] == {"copy": 5.5, "gated": 6.5}
     assert found["tokens_per_step"] == {OURS: 2.0, UNDRAFTED: 1.0}
+    assert "loadtest/results/decoding.json" in found["draft_cap_reason"]
 
 
 def test_the_table_compares_equal_work_alone(rows: dict[str, Row]) -> None:

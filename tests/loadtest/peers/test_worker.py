@@ -9,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from qdts.loadtest.peers.base import Request, Role, Scenario, System, Written
+from qdts.loadtest.peers.base import Request, Role, Scenario, System, Weights, Written
 from qdts.loadtest.peers.ways import Desk
-from qdts.loadtest.peers.worker import Job, answer, open_workers, peak_memory_mb, thread_limit
+from qdts.loadtest.peers.worker import (
+    Job,
+    WorkerLost,
+    answer,
+    build,
+    open_workers,
+    peak_memory_mb,
+    thread_limit,
+)
 
 FAKE = '''
 import os
@@ -103,3 +111,27 @@ def test_peak_memory_never_falls() -> None:
     before = peak_memory_mb()
     block = bytearray(os.urandom(1)) * (64 << 20)
     assert peak_memory_mb() >= max(before, len(block) / (1 << 20))
+
+
+BUILDER = """
+from qdts.loadtest.peers.base import CannotBuild
+
+class Fake:
+    @classmethod
+    def build(cls, directory, variant):
+        if variant == "refused":
+            raise CannotBuild("no such layer")
+        if variant == "broken":
+            raise ValueError(variant)
+"""
+
+
+def test_what_cannot_be_built_is_told_and_what_fails_otherwise_is_an_error(
+    weights: Weights, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fake_builder.py").write_text(BUILDER, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    good, refused, broken = (make_system(name, "fake_builder:Fake", name) for name in ("good", "refused", "broken"))
+    assert build([good, refused], work, weights, 1) == {"refused": "no such layer"}
+    with pytest.raises(WorkerLost, match="building encoder_decoder: ended with exit code 1"):
+        build([good, broken], work, weights, 1)
