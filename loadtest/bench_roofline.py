@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with with_fp32_graphs(model) if "fp32" in args.precisions else nullcontext(model) as directory:
         with thread_limit(args.threads), context.Pool(1) as pool:
             figures = pool.apply(measure_all, (directory, args.precisions, args.batches, sizes, peaks))
-    finish("roofline", args, figures, args.results)
+    result = finish("roofline", args, figures, args.results)
     if not args.quick:
-        (args.results / "roofline.md").write_text(table(figures), encoding="utf-8")
+        (args.results / "roofline.md").write_text(table(result), encoding="utf-8")
         save_plot(figures, args.results / "roofline.png", f"{model.name}, threads: {args.threads}")
     return 0
 

@@ -7,9 +7,9 @@ What else runs on the machine comes and goes, so peaks are sampled beside whatev
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -19,10 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qdts.loadtest.roofline.counting import Work
 from qdts.models.runtimes.config import RuntimeConfig
-from qdts.models.runtimes.graph import Graph
+from qdts.models.runtimes.graph import Array, Graph
 
 INT8_OPERATOR = "MatMulIntegerToFloat"
-_OPSETS = (("", 20), ("com.microsoft", 1))
+_DOMAIN = "com.microsoft"
 _helper, _numpy_helper = cast(Any, helper), cast(Any, numpy_helper)
 
 
@@ -68,7 +68,7 @@ class Probes:
     def __init__(self, config: PeakConfig) -> None:
         self._config = config
         self._pool = ThreadPoolExecutor(config.num_threads)
-        self._int8, self._fp32 = _product(config, INT8_OPERATOR), _product(config, "MatMul")
+        self._int8, self._fp32 = _int8_product(config), _fp32_product(config)
         self._cache, self._memory = self._read(config.cache_bytes), self._read(config.memory_bytes)
         self._cache_bytes = last_cache_bytes() or config.cache_bytes
         self.samples: list[Peaks] = []
@@ -99,8 +99,13 @@ class Probes:
 
 def median_peaks(samples: Sequence[Peaks]) -> Peaks:
     """Of each by itself."""
-    columns = zip(*(asdict(sample).items() for sample in samples), strict=True)
-    return Peaks(**{items[0][0]: type(items[0][1])(np.median([value for _, value in items])) for items in columns})
+    return Peaks(
+        int8_ops=float(np.median([sample.int8_ops for sample in samples])),
+        fp32_ops=float(np.median([sample.fp32_ops for sample in samples])),
+        cache_read=float(np.median([sample.cache_read for sample in samples])),
+        memory_read=float(np.median([sample.memory_read for sample in samples])),
+        cache_bytes=samples[0].cache_bytes,
+    )
 
 
 def last_cache_bytes(directory: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
@@ -119,37 +124,38 @@ def _fastest(run: Callable[[], object]) -> float:
     return min(found)
 
 
-def _product(config: PeakConfig, operator: str) -> Callable[[], object]:
-    rng = np.random.default_rng(0)
-    size = (config.square, config.square)
-    is_int8 = operator == INT8_OPERATOR
-    # 7 bits, as weights are that every CPU sums exactly.
-    weight = rng.integers(-63, 64, size).astype(np.int8) if is_int8 else rng.standard_normal(size, np.float32)
-    x = rng.integers(0, 256, size).astype(np.uint8) if is_int8 else rng.standard_normal(size, np.float32)
+def _int8_product(config: PeakConfig) -> Callable[[], object]:
+    """As the shipped graphs have it: scales of one and per column, a zero point."""
+    rng, size = np.random.default_rng(0), (config.square, config.square)
+    constants = {
+        # 7 bits, as weights are that every CPU sums exactly.
+        "weight": rng.integers(-63, 64, size).astype(np.int8),
+        "x_scale": np.asarray(1 / 127, np.float32),
+        "scale": np.ones(config.square, np.float32),
+        "zero": np.asarray(128, np.uint8),
+    }
+    x = rng.integers(0, 256, size).astype(np.uint8)
+    return _one_node(config, _helper.make_node(INT8_OPERATOR, ["x", *constants], ["y"], domain=_DOMAIN), x, constants)
+
+
+def _fp32_product(config: PeakConfig) -> Callable[[], object]:
+    rng, size = np.random.default_rng(0), (config.square, config.square)
+    x, weight = (rng.standard_normal(size, np.float32) for _ in range(2))
+    return _one_node(config, _helper.make_node("MatMul", ["x", "weight"], ["y"]), x, {"weight": weight})
+
+
+def _one_node(config: PeakConfig, node: Any, x: Array, constants: Mapping[str, Array]) -> Callable[[], object]:
+    """x times a constant, in a graph of its own."""
+    given = _helper.make_tensor_value_info("x", _helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+    made = _helper.make_tensor_value_info("y", TensorProto.FLOAT, x.shape)
+    held = [_numpy_helper.from_array(value, name) for name, value in constants.items()]
+    model = _helper.make_model(
+        _helper.make_graph([node], "product", [given], [made], held),
+        opset_imports=[_helper.make_opsetid("", 20), _helper.make_opsetid(_DOMAIN, 1)],
+        ir_version=10,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "product.onnx"
-        _write_product(path, operator, weight, TensorProto.UINT8 if is_int8 else TensorProto.FLOAT)
+        cast(Any, onnx).save(model, str(path))
         graph = Graph(path, RuntimeConfig(precision="fp32", num_threads=config.num_threads))
     return lambda: graph.run(x)
-
-
-def _write_product(path: Path, operator: str, weight: np.ndarray[Any, Any], x_type: int) -> None:
-    """x times a constant, as the shipped graphs have it: scales of one and per column, a zero point."""
-    constants = {"weight": weight}
-    if operator == INT8_OPERATOR:
-        constants["x_scale"] = np.asarray(1 / 127, np.float32)
-        constants["scale"] = np.ones(weight.shape[1], np.float32)
-        constants["zero"] = np.asarray(128, np.uint8)
-    node = _helper.make_node(
-        operator, ["x", *constants], ["y"], domain=_OPSETS[1][0] if operator == INT8_OPERATOR else ""
-    )
-    shape = ["M", weight.shape[0]]
-    graph = _helper.make_graph(
-        [node],
-        "product",
-        [_helper.make_tensor_value_info("x", x_type, shape)],
-        [_helper.make_tensor_value_info("y", TensorProto.FLOAT, ["M", weight.shape[1]])],
-        [_numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    opsets = [_helper.make_opsetid(*opset) for opset in _OPSETS]
-    cast(Any, onnx).save(_helper.make_model(graph, opset_imports=opsets, ir_version=10), str(path))

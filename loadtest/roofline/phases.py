@@ -1,10 +1,10 @@
 """The phases of a request, each counted and timed through a runtime, as serving calls them.
 
-encode   the document                      scores      of the whole vocabulary, a position per sequence
-start    its keys and values               choice      among so many options, as under the copy constraint
-prefix   the first step, nothing held      plain       encode, start, prefix, then token by token
+encode   the document                      draft       a step of all written tokens but the last
+query    the query, alone, for features    scores      of the whole vocabulary, a position per sequence
+start    the document's keys and values    choice      among so many options, as under the copy constraint
+prefix   the first step, nothing held      plain       encode, query, start, prefix, then token by token
 token    a step of one token               drafted     the same, but the tokens in one step as a draft
-draft    a step of all written tokens but the last
 
 The last two are requests, phases one after another: the prefix step chooses the first token, two choices are open.
 """
@@ -27,9 +27,11 @@ Line = dict[str, float | int | str | dict[str, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Of a request: tokens of document, prefix and summary, and options of a choice; and how often it is timed."""
+    """Of a request: tokens of document, query, prefix and summary, and options of a choice; and how often each phase is
+    timed."""
 
     document: int = 512
+    query: int = 12
     prefix: int = 24
     written: int = 40
     options: int = 20
@@ -51,20 +53,17 @@ class Request:
     def __init__(self, runtime: Runtime, embedding: Embedding, counting: Counting, sizes: Sizes, batch: int) -> None:
         self._runtime, self._embedding, self._counting = runtime, embedding, counting
         self._sizes, self._batch = sizes, batch
-        rng = np.random.default_rng(0)
-        self._documents = [rng.integers(100, counting.config.vocab_size, sizes.document) for _ in range(batch)]
-        self._hidden = rng.standard_normal((batch, counting.config.d_model), np.float32)
+        self._rng = np.random.default_rng(0)
+        self._hidden = self._rng.standard_normal((batch, counting.config.d_model), np.float32)
 
     def phases(self) -> Iterator[Phase]:
         """One after the other: each may use what those before left."""
-        sizes, size, counting = self._sizes, self._batch, self._counting
-        states = self._runtime.encode(self._documents)
-        yield Phase(
-            name="encode",
-            work=counting.encode(size, sizes.document),
-            run=lambda: self._runtime.encode(self._documents),
-        )
-        yield Phase(name="start", work=counting.start(size, sizes.document), run=lambda: self._start(states))
+        sizes, counting = self._sizes, self._counting
+        yield self._encode("encode", sizes.document)
+        yield self._encode("query", sizes.query)
+        states = self._runtime.encode(self._texts(sizes.document))
+        start = counting.start(self._batch, sizes.document)
+        yield Phase(name="start", work=start, run=lambda: self._start(states))
         fresh = self._start(states)
         yield self._step("prefix", fresh, sizes.prefix, held=0)
         begun = self._start(states)
@@ -72,6 +71,17 @@ class Request:
         yield self._step("token", begun, 1, held=sizes.prefix)
         yield self._step("draft", begun, sizes.written - 1, held=sizes.prefix)
         yield from self._choices()
+
+    def _texts(self, num_tokens: int) -> list[Ids]:
+        return [self._rng.integers(100, self._counting.config.vocab_size, num_tokens) for _ in range(self._batch)]
+
+    def _encode(self, name: str, num_tokens: int) -> Phase:
+        texts = self._texts(num_tokens)
+        return Phase(
+            name=name,
+            work=self._counting.encode(self._batch, num_tokens),
+            run=lambda: self._runtime.encode(texts),
+        )
 
     def _start(self, states: list[States]) -> Batch:
         num_features = self._runtime.num_features
@@ -143,7 +153,7 @@ def measure(phases: Iterable[Phase], sizes: Sizes, sample: Callable[[], Peaks]) 
     """Each phase, then the requests made of them. `sample` tells the machine's peaks, anew before each repeat."""
     found = {phase.name: _time(phase, sizes.repeats, sample) for phase in phases}
     later = sizes.written - 1  # the first token is the prefix step's choice
-    parts = {"encode": 1, "start": 1, "prefix": 1, "choice": 2}
+    parts = {"encode": 1, "query": 1, "start": 1, "prefix": 1, "choice": 2}
     plain = _in_a_row("plain", found, parts | {"token": later})
     return [*found.values(), plain, _in_a_row("drafted", found, parts | {"draft": 1})]
 

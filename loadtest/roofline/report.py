@@ -12,9 +12,18 @@ _MARKERS = {"1": "o", "8": "s"}
 Lines = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]  # by precision and batch size
 
 
-def table(figures: Mapping[str, Any]) -> str:
-    """Markdown: the peaks, then a line per phase. Operations, bytes and milliseconds are those of a whole batch."""
-    return "\n".join([*_peaks(figures["peaks"]), "", *_header(), *_rows(figures["lines"])]) + "\n"
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown of a result as it is recorded: where, the peaks, then a line per phase of a whole batch."""
+    figures = result["figures"]
+    return "\n".join([_where(result), "", *_peaks(figures["peaks"]), "", *_header(), *_rows(figures["lines"])]) + "\n"
+
+
+def _where(result: Mapping[str, Any]) -> str:
+    figures = result["figures"]
+    return (
+        f"{result['machine']['processor']}, threads: {figures['threads']}, documents of {figures['sizes']['document']} "
+        f"tokens; commit {result['commit']}, {result['at']}."
+    )
 
 
 def _peaks(peaks: Mapping[str, float]) -> Iterator[str]:

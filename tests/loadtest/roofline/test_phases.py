@@ -15,7 +15,7 @@ from qdts.models.runtimes.eager import EagerRuntime
 from qdts.models.runtimes.embedding import Embedding, Table
 
 PEAKS = Peaks(int8_ops=1e9, fp32_ops=1e9, cache_read=1e9, memory_read=1e9, cache_bytes=0)
-NAMES = ["encode", "start", "prefix", "token", "draft", "scores", "choice"]
+NAMES = ["encode", "query", "start", "prefix", "token", "draft", "scores", "choice"]
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -24,16 +24,17 @@ def test_every_phase_is_run_as_it_is_counted(model: Path, batch: int) -> None:
     config = T5Config.from_dict(json.loads((model / "config.json").read_text()))
     table = Table(np.ones((config.vocab_size, config.d_model), np.float32), np.ones(config.vocab_size, np.float32))
     counting = Counting.of(config, "fp32")
-    sizes = Sizes(document=30, prefix=4, written=6, options=3, repeats=2)
+    sizes = Sizes(document=30, query=7, prefix=4, written=6, options=3, repeats=2)
     request = Request(runtime, Embedding(table, table), counting, sizes, batch)
     found = {one.name: one for one in measure(request.phases(), sizes, lambda: PEAKS)}
     assert list(found) == [*NAMES, "plain", "drafted"]
     assert all(len(one.ms) == 2 and min(one.ms) > 0 for one in found.values())
+    assert found["query"].work == counting.encode(batch, 7)
     assert found["token"].work == counting.step(batch, 1, 30, 4)
     assert found["draft"].work == counting.step(batch, 5, 30, 4)
     # A draft passes as many tokens as five steps do, and reads the weights once.
     assert found["drafted"].work.num_bytes < found["plain"].work.num_bytes
-    fixed = sum(found[name].ms[0] for name in ("encode", "start", "prefix")) + 2 * found["choice"].ms[0]
+    fixed = sum(found[name].ms[0] for name in ("encode", "query", "start", "prefix")) + 2 * found["choice"].ms[0]
     assert found["plain"].ms[0] == pytest.approx(fixed + 5 * found["token"].ms[0])
     assert found["drafted"].ms[0] == pytest.approx(fixed + found["draft"].ms[0])
 
