@@ -56,13 +56,13 @@ def test_steps_of_every_kind_are_those_of_eager(
     cuda = make_cuda(graphs=graphs)
     expected = replay(make_eager(), documents, features, [])
     assert len({token for row in expected for token in row}) > 20
-    for _ in range(3):  # done, recorded, replayed
+    for _ in range(3 if graphs else 1):  # done, recorded, replayed
         assert replay(cuda, documents, features, []) == expected
     assert (cuda.graphs.num_replayed > 10) == graphs
 
 
 @pytest.mark.parametrize(
-    "net", [{"tied": False}, {"activation": "gelu"}, {"activation": "relu"}], ids=["untied", "gelu", "relu"]
+    "net", [{"tied": False, "activation": "gelu"}, {"activation": "relu"}], ids=["untied-gelu", "relu"]
 )
 def test_every_kind_of_net(
     make_cuda: Make, make_eager: MakeEager, documents: Documents, features: Features, net: dict[str, object]
