@@ -21,8 +21,8 @@ from tqdm import tqdm
 from qdts.errors import QdtsError
 from qdts.loadtest.bench_agreement import choose_rows, with_fp32_graphs, write_all
 from qdts.loadtest.report import finish, make_parser
-from qdts.models.decoding.costs import measure_step_costs
 from qdts.models.decoding.gate import DraftGate
+from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.systems import document_of
 from qdts.models.lexicon import Lexicon

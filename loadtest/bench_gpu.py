@@ -32,8 +32,9 @@ from qdts.loadtest.bench_engines import (
 )
 from qdts.loadtest.gpu_subjects import NAMES, Open, Subject, open_eager, subjects
 from qdts.loadtest.report import finish, make_parser
-from qdts.models.decoding.costs import StepCosts, measure_step_costs
+from qdts.models.decoding.costs import StepCosts
 from qdts.models.decoding.gate import DraftGate
+from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.systems import document_of
 from qdts.models.lexicon import Lexicon

@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from qdts.errors import WeightsCorrupt
 from qdts.models.copy_source import copy_state, piece_drafter, quote_piece
 from qdts.models.decoding.copying import CopyState
-from qdts.models.decoding.costs import batch_sizes_up_to, measure_step_costs
+from qdts.models.decoding.costs import batch_sizes_up_to
 from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
+from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.document import Document, Summary, SummarySentence
 from qdts.models.document_states import DocumentStates
 from qdts.models.interaction import NUM_FEATURES

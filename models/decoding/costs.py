@@ -3,15 +3,12 @@
 Shapes: B batch · T tokens of a step, per sequence.
 """
 
-import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from qdts.models.runtimes.base import Floats, Runtime, States
 
 WIDTHS = (1, 8, 24, 64)
 
@@ -55,44 +52,7 @@ def _between(at: int, places: Sequence[int], values: Sequence[float], left: int)
     return max(0.0, values[left] + slope * (at - places[left]))
 
 
-def measure_step_costs(
-    runtime: Runtime,
-    *,
-    batch_sizes: Sequence[int] = batch_sizes_up_to(8),
-    widths: Sequence[int] = WIDTHS,
-    document_tokens: int = 400,
-    repeats: int = 3,
-) -> StepCosts:
-    """The fastest of some repeats: what else runs on the machine only ever adds. Scores no token: that is the same for
-    every width."""
-    document = np.full(document_tokens, 2, np.int64)
-    (states,) = runtime.encode([document])
-    features = np.zeros((document_tokens, runtime.num_features), np.float32) if runtime.num_features else None
-    measured = np.array([_measure(runtime, states, features, size, widths, repeats) for size in batch_sizes])
-    ms = tuple(map(tuple, without_noise(measured).tolist()))
-    return StepCosts(batch_sizes=tuple(batch_sizes), widths=tuple(widths), ms=ms)
-
-
 def without_noise(ms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Milliseconds by batch size and width: no more than where either is larger, since that was done in less."""
     largest_first = np.minimum.accumulate(np.minimum.accumulate(ms[::-1, ::-1], axis=0), axis=1)
     return largest_first[::-1, ::-1]
-
-
-def _measure(
-    runtime: Runtime, states: States, features: Floats | None, size: int, widths: Sequence[int], repeats: int
-) -> list[float]:
-    batch = runtime.start([states] * size, [features] * size)
-    nothing: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * size
-    found: list[float] = []
-    for width in widths:
-        tokens = np.full((size, width), 2, np.int64)
-        allowed = [[np.full(1, 2, np.int64)] * width] * size
-        times: list[float] = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            runtime.step(batch, tokens, np.full(size, width), allowed)
-            runtime.keep(batch, nothing)
-            times.append(time.perf_counter() - started)
-        found.append(1000 * min(times))
-    return found

@@ -1,6 +1,6 @@
 """A runtime's steps can be timed, and timing them leaves no trace."""
 
-from qdts.models.decoding.costs import measure_step_costs
+from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.runtimes.base import Runtime
 
 
