@@ -24,6 +24,8 @@ from qdts.models.nets.config import T5Config
 from qdts.models.runtimes import load_runtime
 from qdts.models.runtimes.config import Precision, RuntimeConfig
 from qdts.models.runtimes.embedding import Embedding
+from qdts.models.runtimes.graph import Graph
+from qdts.models.runtimes.onnx_head import HEAD, OnnxHead
 from qdts.models.shipped import find_model
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
@@ -39,13 +41,17 @@ def measure_all(
     with Probes(peak_config) as probes:
         for precision in precisions:
             config = RuntimeConfig(precision=precision, num_threads=peak_config.num_threads)
-            runtime, embedding = load_runtime("onnx", model, config), Embedding.load(model / "onnx" / precision)
+            runtime, head = load_runtime("onnx", model, config), _open_head(model / "onnx" / precision, config)
             for batch in batches:
-                request = Request(runtime, embedding, Counting.of(net, precision), sizes, batch)
+                request = Request(runtime, head, Counting.of(net, precision), sizes, batch)
                 found = measure(request.phases(), sizes, probes.sample)
                 lines.setdefault(precision, {})[str(batch)] = [one.line() for one in found]
         peaks = asdict(median_peaks(probes.samples))
     return {"threads": peak_config.num_threads, "sizes": asdict(sizes), "peaks": peaks, "lines": lines}
+
+
+def _open_head(graphs: Path, config: RuntimeConfig) -> OnnxHead:
+    return OnnxHead(Embedding.load(graphs).head, lambda: Graph(graphs / HEAD, config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

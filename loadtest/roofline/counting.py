@@ -3,7 +3,8 @@
 An operation is half a multiply-add of a matrix product or of attention (norms, softmax and activations are some per
 mille and left out). Bytes are what must move however well it is done: weights once per call, what a phase is given and
 what it leaves. What passes between its layers is not counted, as it fits the caches. At int8 weights and the
-vocabulary's table have 8 bits and a float scale per output channel or row; attention, scores and all states are fp32.
+vocabulary's table have 8 bits and a float scale per output channel or row; attention, the scores of a few options and
+all states are fp32.
 
 Shapes: B batch · S document tokens · T tokens of a step · P held tokens · N positions · K options · C hidden.
 """
@@ -14,7 +15,7 @@ from typing import Self
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.interaction import HIDDEN
 
-_FLOAT = 4
+_FLOAT, _ID = 4, 8
 Matrix = tuple[int, int]  # inputs, outputs
 
 
@@ -81,12 +82,15 @@ class Counting:
         norms = self._norms(3 * config.num_decoder_layers + 1) + self._buckets
         return products + seen.times(config.num_decoder_layers) + Work(num_bytes=moved + norms)
 
-    def scores(self, positions: int, options: int | None = None) -> Work:
-        """Of states (N, C) with the whole vocabulary, whose table is then read once, or with K options each."""
-        count = self.config.vocab_size if options is None else options
-        rows = count if options is None else positions * count
-        moved = positions * (self._state_bytes + _FLOAT * count)
-        return Work(float_ops=2 * positions * count * self.config.d_model, num_bytes=rows * self._row_bytes + moved)
+    def scores(self, positions: int) -> Work:
+        """Of states (N, C) with the whole vocabulary; the best ids come out."""
+        head = self._linear([(self.config.d_model, self.config.vocab_size)], positions)
+        return head + Work(num_bytes=positions * (self._state_bytes + _ID))
+
+    def choice(self, positions: int, options: int) -> Work:
+        """Of states (N, C) with K options each, whose rows of the table are read; scores (N, K) come out."""
+        moved = positions * (self._state_bytes + options * (self._row_bytes + _FLOAT))
+        return Work(float_ops=2 * positions * options * self.config.d_model, num_bytes=moved)
 
     @classmethod
     def of(cls, config: T5Config, precision: str) -> Self:

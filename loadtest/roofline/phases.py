@@ -20,7 +20,7 @@ from qdts.loadtest.peers.figures import quartiles
 from qdts.loadtest.roofline.counting import Counting, Work
 from qdts.loadtest.roofline.peaks import Peaks
 from qdts.models.runtimes.base import Batch, Floats, Ids, Runtime, States
-from qdts.models.runtimes.embedding import Embedding
+from qdts.models.runtimes.choice import Head
 
 Line = dict[str, float | int | str | dict[str, float]]
 
@@ -48,10 +48,10 @@ class Phase:
 
 
 class Request:
-    """A batch of requests in a runtime. `embedding`: the vocabulary's table of the same precision."""
+    """A batch of requests in a runtime, and the output layer of the same precision."""
 
-    def __init__(self, runtime: Runtime, embedding: Embedding, counting: Counting, sizes: Sizes, batch: int) -> None:
-        self._runtime, self._embedding, self._counting = runtime, embedding, counting
+    def __init__(self, runtime: Runtime, head: Head, counting: Counting, sizes: Sizes, batch: int) -> None:
+        self._runtime, self._head, self._counting = runtime, head, counting
         self._sizes, self._batch = sizes, batch
         self._rng = np.random.default_rng(0)
         self._hidden = self._rng.standard_normal((batch, counting.config.d_model), np.float32)
@@ -104,12 +104,12 @@ class Request:
         return Phase(name=name, work=self._counting.step(self._batch, count, self._sizes.document, held), run=run)
 
     def _choices(self) -> Iterator[Phase]:
-        head, options = self._embedding.head, self._sizes.options
+        head, options = self._head, self._sizes.options
         ids = np.arange(options)
-        yield Phase(name="scores", work=self._counting.scores(self._batch), run=lambda: head.scores(self._hidden, None))
+        yield Phase(name="scores", work=self._counting.scores(self._batch), run=lambda: head.best(self._hidden))
         yield Phase(
             name="choice",
-            work=self._counting.scores(self._batch, options),
+            work=self._counting.choice(self._batch, options),
             run=lambda: [head.scores(state[None], ids) for state in self._hidden],
         )
 

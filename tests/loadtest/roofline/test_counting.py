@@ -47,7 +47,7 @@ def calls(net: T5) -> Iterator[tuple[Work, Callable[[], object]]]:
     yield counting.step(B, T, S, P), lambda: net.step(tokens, layout, mask, document, past)
     yield counting.scores(B), lambda: net.logits(hidden[:, 0])
     chosen = torch.arange(9)
-    yield counting.scores(1, 9), lambda: net.logits(hidden[:1, 0], chosen)
+    yield counting.choice(1, 9), lambda: net.logits(hidden[:1, 0], chosen)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["features", "gated"])
@@ -99,7 +99,7 @@ def test_bytes_are_those_of_the_arrays(
     moved = B * T * (row + 4 * config.d_model)
     assert counting.step(B, T, S, P).num_bytes == size(numbers(net, "decoder.", without=cross)) + slots + own + moved
 
-    scores = torch.zeros(B, config.vocab_size).nbytes + torch.zeros(B, config.d_model).nbytes
+    scores = torch.zeros(B, dtype=torch.int64).nbytes + torch.zeros(B, config.d_model).nbytes
     assert counting.scores(B).num_bytes == size({"": net.shared.weight}) + scores
 
 

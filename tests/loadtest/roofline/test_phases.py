@@ -12,7 +12,7 @@ from qdts.loadtest.roofline.phases import Measured, Phase, Request, Sizes, measu
 from qdts.models.nets.config import T5Config
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.eager import EagerRuntime
-from qdts.models.runtimes.embedding import Embedding, Table
+from qdts.models.runtimes.embedding import Table
 
 PEAKS = Peaks(int8_ops=1e9, fp32_ops=1e9, cache_read=1e9, memory_read=1e9, cache_bytes=0)
 NAMES = ["encode", "query", "start", "prefix", "token", "draft", "scores", "choice"]
@@ -25,7 +25,7 @@ def test_every_phase_is_run_as_it_is_counted(model: Path, batch: int) -> None:
     table = Table(np.ones((config.vocab_size, config.d_model), np.float32), np.ones(config.vocab_size, np.float32))
     counting = Counting.of(config, "fp32")
     sizes = Sizes(document=30, query=7, prefix=4, written=6, options=3, repeats=2)
-    request = Request(runtime, Embedding(table, table), counting, sizes, batch)
+    request = Request(runtime, table, counting, sizes, batch)
     found = {one.name: one for one in measure(request.phases(), sizes, lambda: PEAKS)}
     assert list(found) == [*NAMES, "plain", "drafted"]
     assert all(len(one.ms) == 2 and min(one.ms) > 0 for one in found.values())
