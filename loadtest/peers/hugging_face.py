@@ -1,4 +1,9 @@
-"""transformers, as its users call it: `generate`, greedy, with the prefix as decoder_input_ids."""
+"""transformers. Freely it writes as its users have it write: `generate`, greedy, the prefix as decoder_input_ids.
+
+Summaries are written in a loop around the model's own call, which costs less than `generate` with a LogitsProcessor:
+that would mask the whole vocabulary for every token. Prompt lookup drafts from the decoder's ids alone, where the
+document is not, so it finds nothing.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from qdts.loadtest.peers.base import Request, Written
+from qdts.loadtest.peers.base import Request, Text, Written
+from qdts.loadtest.peers.interaction import Interaction
+from qdts.loadtest.peers.writing import open_writing
+from qdts.models.runtimes.base import Floats, Ids
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -28,6 +36,7 @@ class EncoderDecoder:
         torch.set_num_threads(num_threads)
         self._net: Any = T5ForConditionalGeneration.from_pretrained(directory, dtype=_DTYPES[variant]).eval()
         self._net.generation_config = _endless()
+        self._interaction = Interaction(directory)
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
@@ -36,15 +45,15 @@ class EncoderDecoder:
     @torch.inference_mode()
     def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        ids = [torch.tensor(request.encoder_ids) for request in requests]
-        mask = _mask(ids)
-        return Known(self._net.encoder(_pad(ids), attention_mask=mask).last_hidden_state, mask)
+        return self._read([request.encoder_ids for request in requests])
 
     @torch.inference_mode()
     def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
-        """The decoder alone."""
+        """The decoder alone; for a summary the query's encoding, too."""
         from transformers.modeling_outputs import BaseModelOutput
 
+        if requests[0].text is Text.SUMMARY:
+            return self._summarize(known, requests)
         prefix = torch.tensor(np.stack([request.prefix for request in requests]))
         ids = self._net.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=known.hidden),
@@ -58,6 +67,27 @@ class EncoderDecoder:
         """Padded to the longest."""
         hidden = [part.hidden[0] for part in parts]
         return Known(_pad(hidden), _mask(hidden))
+
+    def _read(self, documents: Sequence[Ids]) -> Known:
+        ids = [torch.tensor(document) for document in documents]
+        mask = _mask(ids)
+        return Known(self._net.encoder(_pad(ids), attention_mask=mask).last_hidden_state, mask)
+
+    def _encode(self, documents: Sequence[Ids]) -> Floats:
+        return self._read(documents).hidden.float().numpy()
+
+    def _summarize(self, known: Known, requests: Sequence[Request]) -> list[Written]:
+        hidden = self._interaction.add(known.hidden.float().numpy(), requests, self._encode)
+        encoded = (torch.from_numpy(hidden).to(known.hidden.dtype),)
+        given, past = torch.tensor(np.stack([request.prefix for request in requests])), None
+        writing = open_writing(requests)
+        while not writing.is_finished:
+            found = self._net(
+                encoder_outputs=encoded, attention_mask=known.mask, decoder_input_ids=given, past_key_values=past
+            )
+            past = found.past_key_values
+            given = torch.from_numpy(writing.choose(found.logits[:, -1].float().numpy()))[:, None]
+        return writing.written()
 
 
 class DecoderOnly:
