@@ -5,7 +5,8 @@ Two kinds of text are written (--text). The figures without a prefix are of summ
 summary   the product's work, by everyone: the encoder reads the document (in joint with the query at its head) and the
           query alone, for the interaction features, whose projection is added to the document's states; then the
           summary is written under the copy constraint, token by token, by the product's rule of choice, to its end.
-          Peers do it with graphs of their own in a loop; none can draft here. CTranslate2 has no hook for features or
+          Peers do it with graphs of their own in a loop. Only transformers can draft here (_lookup), and it knows only
+          the decoder's ids, where the document is not. CTranslate2 has no hook for features or
           constraint, the decoder-only shape random weights: they write as many tokens freely. ours_int8 is what is
           served, with the constraint's drafts; ours_int8_undrafted the same token by token.
 free      so many tokens, each the best of the whole vocabulary, without features. These weights then mostly repeat one

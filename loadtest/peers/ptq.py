@@ -16,6 +16,8 @@ from qdts.models.settings import ModelSettings
 
 _PACKAGE = "nncf"
 NUM_PROMPTS = 24
+# For the decoder-only shape: what its random weights write is not judged, and speed does not depend on scales.
+_NUM_RANDOM = 2
 # Of what a graph was given, as many inputs as this per prompt calibrate it, from first to last.
 _PER_PROMPT = 7
 
@@ -46,7 +48,8 @@ def record(directory: Path) -> dict[str, list[Feeds]]:
     is_encoder_decoder = (directory / "config.json").is_file()
     open_engine = plain_onnx.EncoderDecoder if is_encoder_decoder else plain_onnx.DecoderOnly
     engine = cast(Engine, open_engine(directory, "fp32", 0, open_graph))
-    for request in _requests(directory):
+    num_prompts = NUM_PROMPTS if is_encoder_decoder else min(NUM_PROMPTS, _NUM_RANDOM)
+    for request in _requests(directory, num_prompts):
         engine.write(engine.read([request]), [request])
     most = NUM_PROMPTS * _PER_PROMPT
     return {name: feeds[:: 1 + (len(feeds) - 1) // most] for name, feeds in found.items()}
@@ -61,9 +64,9 @@ def quantize(model: Any, feeds: Sequence[Feeds], name: str) -> Any:
         raise CannotBuild(f"nncf cannot quantise {name}: {error}") from error
 
 
-def _requests(directory: Path) -> Iterable[Request]:
+def _requests(directory: Path, num_prompts: int) -> Iterable[Request]:
     """Summaries; the decoder-only shape keeps 37 MB of keys and values per prompt, so its first token and one more must
     do."""
     config = RequestConfig(num_tokens=2, text=Text.SUMMARY, trims=ModelSettings.load(directory).copying.trims)
-    rounds = make_rounds(open_builder(directory), choose_rows(None, NUM_PROMPTS), config)
+    rounds = make_rounds(open_builder(directory), choose_rows(None, num_prompts), config)
     return (one[Scenario.JOINT][0] for one in rounds)

@@ -82,6 +82,8 @@ SYSTEMS = (
     _ours(OURS, f"int8_draft{DRAFT_CAP}"),
     _peer("transformers", "fp32"),
     _peer("transformers", "bf16"),
+    # It drafts for one sequence alone.
+    replace(_peer("transformers", "fp32_lookup"), ways=(Way.IN_TURN,)),
     _peer("ctranslate2", "fp32"),
     _peer("ctranslate2", "int8"),
     _peer("openvino", "fp32"),
