@@ -8,16 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from qdts.models.prompt import Prompt
 from qdts.models.runtimes.base import Ids
 
-# The model as released, beside the directories of the families.
+# What this project's own runtimes run, beside the directories of the families: the model with all it has.
 PRODUCT_DIR = "product"
-
-
 BATCH_SIZE = 8
+
+
+class Text(Enum):
+    """SUMMARY: what the product writes, with interaction features and under the copy constraint, to its end.
+
+    FREE: so many tokens, each of the whole vocabulary, without features.
+    """
+
+    SUMMARY = "summary"
+    FREE = "free"
 
 
 class Scenario(Enum):
@@ -51,8 +59,6 @@ class Role(Enum):
     OURS = "ours"
     PEER = "peer"
     SEED = "seed"
-    # Under the copy constraint: other tokens than the rest, so never in a ratio.
-    PRODUCT = "product"
 
 
 class Family(Enum):
@@ -77,10 +83,16 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Write exactly `num_tokens` (N) tokens, greedily, after the prompt's prefix. END is a token like any other."""
+    """Write on after the prompt's prefix, greedily.
+
+    FREE: exactly `num_tokens` (N) tokens, END is one like any other. SUMMARY: the summary of this prompt; `trims` as in
+    `copy_state`. Who cannot keep to the constraint writes N tokens freely, about as many as the summary has.
+    """
 
     prompt: Prompt
     num_tokens: int
+    text: Text = Text.FREE
+    trims: bool = False
 
     @property
     def encoder_ids(self) -> Ids:
@@ -102,7 +114,7 @@ class Written:
 
 
 class Engine(Protocol):
-    """One system, loaded. Requests of one call have prefixes of one length and want equally many tokens.
+    """One system, loaded. Requests of one call have prefixes of one length and want one kind of text of one length.
 
     An engine that cannot keep what the encoder says reads nothing and does it all in `write`; one that does no batches
     is given one request.
@@ -125,6 +137,15 @@ class JoiningEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingEngine(Engine, Protocol):
+    """An engine with a form of its own in which it keeps what is known of documents between requests."""
+
+    def keep(self, known: Any) -> Any:
+        """What `read` returned, in that form, which `write` takes, too."""
+        ...
+
+
 class CannotBuild(RuntimeError):
     """A system cannot be made from these weights; the message says why."""
 
@@ -136,7 +157,8 @@ class System:
     `engine` is "module:class"; the class is built by (directory, variant, num_threads), and its
     classmethod `build(directory, variant)` first makes what it needs in the directory of the weights. `packages` are
     the modules it imports beyond those of the project. `ways`: how it is asked for a batch, the fastest counts; none if
-    it is not.
+    it is not. `texts`: what it is asked to write; `writes_summaries`: False for one that cannot be told what the next
+    token may be, which writes as much freely where a summary is asked for.
     """
 
     name: str
@@ -147,6 +169,8 @@ class System:
     packages: tuple[str, ...] = field(default=())
     keeps_states: bool = False
     ways: tuple[Way, ...] = (Way.WHOLE,)
+    texts: tuple[Text, ...] = tuple(Text)
+    writes_summaries: bool = True
 
     @property
     def is_exact(self) -> bool:

@@ -1,26 +1,19 @@
 """Medians of pairwise ratios, and what of them is reported."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qdts.loadtest.peers.base import Family, Role, Scenario
-from qdts.loadtest.peers.systems import JUDGED, ORACLE, OURS, PRODUCT, SEED_ORACLE, UNDRAFTED
+from qdts.loadtest.peers.base import Family, Role, Scenario, Text
+from qdts.loadtest.peers.systems import JUDGED, ORACLE, OURS, SEED_ORACLE, UNDRAFTED
 from qdts.loadtest.peers.turns import Row
 from qdts.loadtest.peers.worker import Answer
 
 Rows = Mapping[str, Row]
 _PACKAGES = ("ctranslate2", "llama-cpp-python", "nncf", "onnxruntime", "openvino", "torch", "transformers")
-_DECODING, _DRAFTERS = "decoding.json", ("copy", "gated")
-_CAP_REASON = (
-    "freely written text repeats itself, and long drafts of it could flatter: a step makes no more tokens than copy "
-    f"drafts make of real summaries (tokens_per_step_of_summaries, from loadtest/results/{_DECODING})"
-)
 _ORACLES = {Family.ENCODER_DECODER: ORACLE, Family.DECODER_ONLY: SEED_ORACLE}
 
 
@@ -47,7 +40,6 @@ def headline(rows: Rows) -> dict[str, float | str | None]:
     indexed_vs_best_peer: our time for a known document against the best peer's for a new one, since no peer offers to
     keep what its encoder says. indexed_vs_best_warm_peer is stricter: peers are handed their encoder's output, which
     their users would have to keep by themselves. Peers are those of JUDGED; `*_of_all` counts the others, too.
-    product_*: not the same work, for the product writes real summaries under its constraint; peers write as long ones.
     """
     peers = [name for name, row in rows.items() if row.system.role is Role.PEER]
     judged = [name for name in peers if name.startswith(JUDGED)]
@@ -81,9 +73,6 @@ def headline(rows: Rows) -> dict[str, float | str | None]:
         "indexed_vs_best_warm_of_all": against(of_all[indexed], indexed, indexed),
         "best_of_all_batch8": of_all[batch],
         "batch8_vs_best_of_all": against(of_all[batch], batch, batch),
-        "product_joint_vs_best_peer": against(best[joint], joint, joint, PRODUCT),
-        "product_indexed_vs_best_peer": against(best[joint], joint, indexed, PRODUCT),
-        "product_batch8_vs_best_peer": against(best[batch], batch, batch, PRODUCT),
     }
 
 
@@ -94,25 +83,6 @@ def _median_ratio(rows: Rows, theirs: tuple[str | None, Scenario], ours: tuple[s
     return quartiles(ratios(rows[name].ms(scenario), rows[ours[0]].ms(ours[1])))["median"]
 
 
-def drafting(rows: Rows, results: Path) -> dict[str, Any]:
-    """Tokens of a sequence per step of ours, beside those of real summaries, and why drafts are capped here."""
-    ours = [name for name, row in rows.items() if row.system.role is Role.OURS]
-    return {
-        "draft_cap_reason": _CAP_REASON,
-        "tokens_per_step": {name: tokens_per_step(rows[name].answers[Scenario.JOINT]) for name in ours},
-        "tokens_per_step_of_summaries": _measured_tokens_per_step(results / _DECODING),
-    }
-
-
-def _measured_tokens_per_step(path: Path) -> dict[str, float]:
-    """By drafter, at int8 and batch size 1, from bench_decoding's last full run; nothing if there was none."""
-    if not path.is_file():
-        return {}
-    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-    by_drafter = figures["runtimes"]["onnx_int8"]["1"]
-    return {name: by_drafter[name]["tokens_per_step"] for name in _DRAFTERS if name in by_drafter}
-
-
 def tokens_per_step(answers: Sequence[Answer]) -> float:
     """Of one sequence, the chosen token included."""
     written = [one for answer in answers for one in answer.written]
@@ -120,9 +90,10 @@ def tokens_per_step(answers: Sequence[Answer]) -> float:
 
 
 def same_share(row: Row, rows: Rows) -> float | None:
-    """The share of answers that are the oracle's, over all scenarios; None where no oracle was asked."""
+    """The share of answers that are the oracle's, over all scenarios; None where no oracle was asked, or where it wrote
+    summaries and the system could not."""
     oracle = rows.get(_ORACLES[row.system.family])
-    if oracle is None or row.system.role is Role.PRODUCT:
+    if oracle is None or (row.text is Text.SUMMARY and row.system.writes_summaries != oracle.system.writes_summaries):
         return None
     pairs = [pair for scenario in Scenario for pair in zip(row.tokens(scenario), oracle.tokens(scenario), strict=False)]
     return round(sum(ours == theirs for ours, theirs in pairs) / len(pairs), 4)
@@ -141,7 +112,7 @@ def describe(row: Row, rows: Rows) -> dict[str, Any]:
         "role": row.system.role.value,
         "keeps_states": row.system.keeps_states,
         "same_tokens": same_share(row, rows),
-        "tokens": round(float(np.mean([len(tokens) for tokens in row.tokens(Scenario.JOINT)])), 1),
+        "tokens": float(np.median([len(tokens) for tokens in row.tokens(Scenario.JOINT)])),
         "tokens_per_step": tokens_per_step(documents),
         "peak_memory_mb": round(documents[-1].peak_mb),
     }

@@ -2,7 +2,8 @@
 
 Weights become a GGUF file of architecture t5, by the names and keys of llama.cpp's converter (conversion/t5.py there);
 variants: q8_0, 8-bit blocks, and f32. The library's T5 has gelu where there is a gate and relu where there is none; its
-scores lack the factor of tied embeddings, which moves no argmax.
+scores lack the factor of tied embeddings, which is made up for here. Nothing can be added to what its encoder says:
+summaries of a net with interaction features are written without them.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from qdts.loadtest.peers.base import CannotBuild, Request, Written
+from qdts.loadtest.peers.writing import open_writing
 from qdts.models import checkpoint
 from qdts.models.nets.config import T5Config
 
@@ -29,7 +31,9 @@ class EncoderDecoder:
 
     def __init__(self, directory: Path, variant: str, num_threads: int) -> None:
         self._library: Any = import_module(_PACKAGE)
-        self._num_words = checkpoint.load_config(directory).vocab_size
+        config = checkpoint.load_config(directory)
+        self._num_words = config.vocab_size
+        self._scale = config.d_model**-0.5 if config.tie_word_embeddings else 1.0
         self._silence = self._library.llama_log_callback(lambda *_: None)
         self._library.llama_log_set(self._silence, None)
         self._library.llama_backend_init()
@@ -56,14 +60,12 @@ class EncoderDecoder:
         (request,) = requests
         self._library.llama_memory_clear(self._library.llama_get_memory(self._context), True)
         self._run(self._library.llama_encode, request.encoder_ids.tolist())
-        tokens: list[int] = []
-        given = request.prefix.tolist()
-        while len(tokens) < request.num_tokens:
+        given, writing = request.prefix.tolist(), open_writing(requests)
+        while not writing.is_finished:
             self._run(self._library.llama_decode, given)
             scores = self._library.llama_get_logits_ith(self._context, -1)
-            tokens.append(int(np.ctypeslib.as_array(scores, (self._num_words,)).argmax()))
-            given = tokens[-1:]
-        return [Written(tokens=tokens, num_steps=len(tokens))]
+            given = writing.choose(self._scale * np.ctypeslib.as_array(scores, (1, self._num_words))).tolist()
+        return writing.written()
 
     def _run(self, call: Any, ids: list[int]) -> None:
         array = (ctypes.c_int32 * len(ids))(*ids)

@@ -1,8 +1,8 @@
 """The weights that every system runs, written once in the formats their loaders read.
 
-encoder_decoder/   a Hugging Face T5 without interaction features, in float32; the model's own int8 graphs if it has any
+encoder_decoder/   a Hugging Face T5 in float32, its interaction features, if it has any, in a file of their own
 decoder_only/      the seed's shape with random weights; gpt2/ holds the same for Hugging Face loaders
-product/           the model as it is released
+product/           what this project's runtimes run: the model as it is released, or the random net
 """
 
 import json
@@ -17,11 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from qdts.loadtest.ablation.shapes import FULL_SIZE
 from qdts.loadtest.peers.base import PRODUCT_DIR, Family, Weights
+from qdts.loadtest.peers.interaction import INTERACTION
 from qdts.loadtest.peers.requests import LEXICON, TOKENIZER
 from qdts.models import checkpoint
 from qdts.models.nets.config import T5Config
 from qdts.models.nets.decoder_only import DecoderOnly, DecoderOnlyConfig, to_gpt2
 from qdts.models.nets.t5 import T5
+from qdts.models.settings import copy_settings
 
 NET, _NET_CONFIG, GPT2 = "net.safetensors", "net.json", "gpt2"
 _TOKENIZER_CONFIG = {
@@ -44,7 +46,7 @@ def write(family: Family, work: Path, weights: Weights) -> None:
     started.mkdir(parents=True)
     if family is Family.ENCODER_DECODER:
         _write_encoder_decoder(started, weights)
-        shutil.copytree(weights.model, work / PRODUCT_DIR, dirs_exist_ok=True)
+        _write_product(work / PRODUCT_DIR, directory, weights)
     else:
         _write_decoder_only(started, weights)
     started.rename(directory)
@@ -76,8 +78,7 @@ def write_gpt2(directory: Path) -> Path:
 
 def _write_encoder_decoder(directory: Path, weights: Weights) -> None:
     if not weights.shape:
-        net = without_features(checkpoint.load(weights.model))
-        _copy_own_graphs(weights.model, directory)
+        net = _apart(checkpoint.load(weights.model), directory)
     else:
         torch.manual_seed(weights.random_seed)
         config = FULL_SIZE[weights.shape]
@@ -86,6 +87,23 @@ def _write_encoder_decoder(directory: Path, weights: Weights) -> None:
     checkpoint.save(net, directory)
     _write_tokenizer(weights.model, directory)
     shutil.copyfile(weights.model / LEXICON, directory / LEXICON)
+    copy_settings(weights.model, directory)
+
+
+def _write_product(target: Path, directory: Path, weights: Weights) -> None:
+    if not weights.shape:
+        shutil.copytree(weights.model, target, dirs_exist_ok=True)
+    else:
+        target.unlink(missing_ok=True)
+        target.symlink_to(directory.name)
+
+
+def _apart(net: T5, directory: Path) -> T5:
+    """The network without its interaction features; their weights become a file in the directory."""
+    if net.config.num_features:
+        tensors = {name: tensor.contiguous() for name, tensor in net.interaction.state_dict().items()}
+        save_file(tensors, directory / INTERACTION)
+    return without_features(net)
 
 
 def without_features(net: T5) -> T5:
@@ -93,12 +111,6 @@ def without_features(net: T5) -> T5:
     plain = T5(replace(net.config, num_features=0))
     plain.load_state_dict({n: tensor for n, tensor in net.state_dict().items() if not n.startswith("interaction.")})
     return plain.eval()
-
-
-def _copy_own_graphs(model: Path, directory: Path) -> None:
-    """int8 as released: calibrated. Run without features, which their start graph takes or leaves."""
-    if (model / "onnx" / "int8").is_dir():
-        shutil.copytree(model / "onnx" / "int8", directory / "onnx" / "int8")
 
 
 def _write_decoder_only(directory: Path, weights: Weights) -> None:

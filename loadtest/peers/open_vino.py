@@ -15,7 +15,10 @@ import numpy.typing as npt
 
 from qdts.loadtest.peers import ptq
 from qdts.loadtest.peers.base import Request, Written
-from qdts.loadtest.peers.plain_onnx import FP32, Known, encoder_inputs, ensure_graphs, join, prefixes, written
+from qdts.loadtest.peers.interaction import Interaction
+from qdts.loadtest.peers.plain_onnx import FP32, Known, encoder_inputs, ensure_graphs, join, prefixes
+from qdts.loadtest.peers.writing import FreeWriting, open_writing
+from qdts.models.runtimes.base import Ids
 
 Array = npt.NDArray[Any]
 _PACKAGE = "openvino"
@@ -34,6 +37,7 @@ class EncoderDecoder:
         self._encoder, self._decoder, self._step = (
             _Model(source / f"{name}.xml", variant, num_threads) for name in names
         )
+        self._interaction = Interaction(directory)
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
@@ -42,29 +46,33 @@ class EncoderDecoder:
 
     def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        inputs = encoder_inputs(requests)
+        inputs = encoder_inputs([request.encoder_ids for request in requests])
         self._encoder.run(**inputs)
         return Known(self._encoder.output("last_hidden_state").copy(), inputs["attention_mask"])
 
     def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
         """The prefixes, then token by token."""
-        self._decoder.run(
-            input_ids=prefixes(requests), encoder_hidden_states=known.hidden, encoder_attention_mask=known.mask
-        )
-        columns = [self._decoder.output("logits")[:, -1].argmax(-1)]
+        hidden = self._interaction.add(known.hidden, requests, self._encode)
+        self._decoder.run(input_ids=prefixes(requests), encoder_hidden_states=hidden, encoder_attention_mask=known.mask)
+        writing = open_writing(requests)
+        chosen = writing.choose(self._decoder.output("logits")[:, -1])
         document = {name: self._decoder.output(_present(name)) for name in self._step.inputs if ".encoder." in name}
         self._step.start(self._decoder)
         given = {"encoder_attention_mask": known.mask, **document}
-        while len(columns) < requests[0].num_tokens:
+        while not writing.is_finished:
             # What was given once stays set.
-            self._step.run(input_ids=columns[-1][:, None], **given)
-            columns.append(self._step.output("logits")[:, -1].argmax(-1))
+            self._step.run(input_ids=chosen[:, None], **given)
+            chosen = writing.choose(self._step.output("logits")[:, -1])
             given = {}
-        return written(columns)
+        return writing.written()
 
     def join(self, parts: Sequence[Known]) -> Known:
         """Padded to the longest."""
         return join(parts)
+
+    def _encode(self, documents: Sequence[Ids]) -> Array:
+        self._encoder.run(**encoder_inputs(documents))
+        return self._encoder.output("last_hidden_state")
 
 
 class DecoderOnly:
@@ -85,12 +93,11 @@ class DecoderOnly:
         """All of it."""
         (request,) = requests
         self._model.start()
-        given, columns = request.encoder_ids[None], list[Array]()
-        while len(columns) < request.num_tokens:
+        given, writing = request.encoder_ids[None], FreeWriting(requests)
+        while not writing.is_finished:
             self._model.run(input_ids=given)
-            columns.append(self._model.output("logits").argmax(-1))
-            given = columns[-1][:, None]
-        return written(columns)
+            given = writing.choose(self._model.output("logits"))[:, None]
+        return writing.written()
 
 
 class _Model:

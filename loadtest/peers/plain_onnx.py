@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdts.loadtest.peers.base import Request, Written
+from qdts.loadtest.peers.interaction import Interaction
+from qdts.loadtest.peers.writing import FreeWriting, open_writing
+from qdts.models.runtimes.base import Ids
 from qdts.models.runtimes.batching import length_mask, pad_floats, pad_ids
 
 Array = npt.NDArray[Any]
@@ -54,20 +57,15 @@ def join(parts: Sequence[Known]) -> Known:
     return Known(pad_floats(hidden, axis=0), length_mask([len(row) for row in hidden]).astype(np.int64))
 
 
-def encoder_inputs(requests: Sequence[Request]) -> dict[str, Array]:
+def encoder_inputs(documents: Sequence[Ids]) -> dict[str, Array]:
     """Padded ids and their mask, (B, S) each."""
-    ids, mask = pad_ids([request.encoder_ids for request in requests])
+    ids, mask = pad_ids(documents)
     return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
 
 
 def prefixes(requests: Sequence[Request]) -> Array:
     """(B, P)"""
     return np.stack([request.prefix for request in requests])
-
-
-def written(columns: Sequence[Array]) -> list[Written]:
-    """Of the tokens (B,) of each step, those of each request."""
-    return [Written(tokens=row.tolist(), num_steps=len(columns)) for row in np.stack(columns, axis=1)]
 
 
 class EncoderDecoder:
@@ -79,6 +77,7 @@ class EncoderDecoder:
         self._encoder, self._decoder, self._with_past = (
             open_graph(source / f"{name}.onnx", num_threads) for name in names
         )
+        self._interaction = Interaction(directory)
 
     @classmethod
     def build(cls, directory: Path, variant: str) -> None:
@@ -87,26 +86,31 @@ class EncoderDecoder:
 
     def read(self, requests: Sequence[Request]) -> Known:
         """The encoder alone."""
-        feeds = encoder_inputs(requests)
+        feeds = encoder_inputs([request.encoder_ids for request in requests])
         return Known(self._encoder.run(None, feeds)[0], feeds["attention_mask"])
 
     def write(self, known: Known, requests: Sequence[Request]) -> list[Written]:
         """The prefixes, then token by token."""
-        feeds = {"encoder_hidden_states": known.hidden, "encoder_attention_mask": known.mask}
+        hidden = self._interaction.add(known.hidden, requests, self._encode)
+        feeds = {"encoder_hidden_states": hidden, "encoder_attention_mask": known.mask}
         logits, *caches = self._decoder.run(None, {"input_ids": prefixes(requests), **feeds})
         own, document = caches[: len(caches) // 2], caches[len(caches) // 2 :]
         names = [node.name for node in self._with_past.get_inputs()][2:]
-        columns = [logits[:, -1].argmax(-1)]
-        while len(columns) < requests[0].num_tokens:
-            feeds = {"input_ids": columns[-1][:, None], "encoder_attention_mask": known.mask}
+        writing = open_writing(requests)
+        given = writing.choose(logits[:, -1])
+        while not writing.is_finished:
+            feeds = {"input_ids": given[:, None], "encoder_attention_mask": known.mask}
             feeds |= dict(zip(names, [*own, *document], strict=True))
             logits, *own = self._with_past.run(None, feeds)
-            columns.append(logits[:, -1].argmax(-1))
-        return written(columns)
+            given = writing.choose(logits[:, -1])
+        return writing.written()
 
     def join(self, parts: Sequence[Known]) -> Known:
         """Padded to the longest."""
         return join(parts)
+
+    def _encode(self, documents: Sequence[Ids]) -> Array:
+        return self._encoder.run(None, encoder_inputs(documents))[0]
 
 
 class DecoderOnly:
@@ -129,10 +133,9 @@ class DecoderOnly:
         """All of it."""
         (request,) = requests
         feeds, given = dict(self._empty), request.encoder_ids[None]
-        columns: list[Array] = []
-        while len(columns) < request.num_tokens:
+        writing = FreeWriting(requests)
+        while not writing.is_finished:
             logits, *caches = self._session.run(None, {"input_ids": given, **feeds})
-            columns.append(logits.argmax(-1))
             feeds = dict(zip(self._empty, caches, strict=True))
-            given = columns[-1][:, None]
-        return written(columns)
+            given = writing.choose(logits)[:, None]
+        return writing.written()

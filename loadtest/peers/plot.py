@@ -7,9 +7,9 @@ from typing import Any
 
 PLOT_PACKAGE = "matplotlib"
 # Okabe & Ito's palette, which colour-blind readers can tell apart
-_COLOURS = {"ours": "#D55E00", "product": "#CC79A7", "oracle": "#999999", "peer": "#0072B2", "seed": "#E69F00"}
+_COLOURS = {"ours": "#D55E00", "oracle": "#999999", "peer": "#0072B2", "seed": "#E69F00"}
 # From the top of a panel
-_GROUPS = {"ours": ("ours", "product", "oracle"), "peers": ("peer",), "decoder-only shape": ("seed",)}
+_GROUPS = {"ours": ("ours", "oracle"), "peers": ("peer",), "decoder-only shape": ("seed",)}
 _PANELS = {
     "joint_ms": "new document: encode and write, ms",
     "indexed_ms": "known document: write, ms",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from qdts.loadtest.peers.base import BATCH_SIZE, Request, Scenario
+from qdts.loadtest.peers.base import BATCH_SIZE, Request, Scenario, Text
 from qdts.models.document import Document
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.lexicon import Lexicon
@@ -25,10 +25,13 @@ Round = Mapping[Scenario, tuple[Request, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestConfig:
-    """`num_tokens` is what every system writes; `min_chars` how long a document is at least."""
+    """`num_tokens` is what every system writes freely; `min_chars` how long a document is at least; `text` and `trims`
+    as in `Request`."""
 
     num_tokens: int = 40
     min_chars: int = _MIN_CHARS
+    text: Text = Text.FREE
+    trims: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_tokens <= 512:
@@ -85,7 +88,7 @@ def _request(
 ) -> Request:
     mode = "indexed" if scenario is Scenario.INDEXED else "joint"
     prompt = builder.build(query, document, max_words=MAX_WORDS, mode=mode)
-    return Request(prompt=prompt, num_tokens=config.num_tokens)
+    return Request(prompt=prompt, num_tokens=config.num_tokens, text=config.text, trims=config.trims)
 
 
 def long_text(rows: Sequence[EvalRow], index: int, min_chars: int) -> str:

@@ -1,13 +1,15 @@
 """Which systems there are, and which cannot run here."""
 
 import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from qdts.loadtest.peers.base import Family, Role, System, Way
+from qdts.loadtest.peers.base import Family, Role, System, Text, Way
 
 ORACLE = "eager_fp32"
-OURS, SHORT_DRAFTS, UNDRAFTED, PRODUCT = "ours_int8", "ours_int8_short_drafts", "ours_int8_undrafted", "ours_copy"
+OURS, SHORT_DRAFTS, UNDRAFTED = "ours_int8", "ours_int8_short_drafts", "ours_int8_undrafted"
 SEED_ORACLE = "seed_eager_fp32"
 # The best of them is what `*_vs_best_peer` compares with; plain ONNX Runtime and llama.cpp stand beside them.
 JUDGED = ("transformers", "ctranslate2", "openvino")
@@ -36,8 +38,12 @@ _ENGINES = {
 }
 
 
-def _ours(name: str, variant: str, role: Role = Role.OURS, engine: str = "Ours") -> System:
-    return System(name=name, engine=f"{_HERE}.ours:{engine}", variant=variant, role=role, keeps_states=True)
+# Engines whose users cannot tell them what the next token may be
+_UNLED = ("ctranslate2",)
+
+
+def _ours(name: str, variant: str, role: Role = Role.OURS, texts: tuple[Text, ...] = tuple(Text)) -> System:
+    return System(name=name, engine=f"{_HERE}.ours:Ours", variant=variant, role=role, keeps_states=True, texts=texts)
 
 
 def _peer(package: str, variant: str) -> System:
@@ -50,6 +56,7 @@ def _peer(package: str, variant: str) -> System:
         packages=packages,
         keeps_states=Way.JOINED in ways,
         ways=ways,
+        writes_summaries=package not in _UNLED,
     )
 
 
@@ -63,6 +70,7 @@ def _seed(package: str, variant: str) -> System:
         family=Family.DECODER_ONLY,
         packages=packages,
         ways=(),
+        writes_summaries=False,
     )
 
 
@@ -70,11 +78,12 @@ SYSTEMS = (
     _ours(ORACLE, "fp32_eager", Role.ORACLE),
     _ours("ours_fp32", "fp32"),
     _ours(UNDRAFTED, "int8"),
-    _ours(SHORT_DRAFTS, f"int8_draft{SHORT_DRAFT_CAP}"),
+    _ours(SHORT_DRAFTS, f"int8_draft{SHORT_DRAFT_CAP}", texts=(Text.FREE,)),
     _ours(OURS, f"int8_draft{DRAFT_CAP}"),
-    _ours(PRODUCT, "int8", Role.PRODUCT, "Product"),
     _peer("transformers", "fp32"),
     _peer("transformers", "bf16"),
+    # It drafts for one sequence alone.
+    replace(_peer("transformers", "fp32_lookup"), ways=(Way.IN_TURN,)),
     _peer("ctranslate2", "fp32"),
     _peer("ctranslate2", "int8"),
     _peer("openvino", "fp32"),
@@ -92,6 +101,7 @@ SYSTEMS = (
         role=Role.SEED,
         family=Family.DECODER_ONLY,
         ways=(),
+        writes_summaries=False,
     ),
     _seed("transformers", "bf16"),
     _seed("ctranslate2", "int8"),
@@ -105,7 +115,21 @@ SYSTEMS = (
 
 # For a quick run: what the headline figures need, and of the judged peers one, in all runs so far the fastest by far at
 # the size that ships; the report names the others as left out. Without plain ONNX Runtime `*_of_all` says nothing new.
-QUICK = (ORACLE, "ours_fp32", OURS, UNDRAFTED, "openvino_int8_f32", "seed_onnxruntime_int8")
+QUICK = (ORACLE, "ours_fp32", OURS, UNDRAFTED, "openvino_int8_f32")
+QUICK_SEED = "seed_onnxruntime_int8"
+
+
+def quick_systems(results: Path) -> tuple[str, ...]:
+    """Names for a quick run; of the seed's engines the fastest of the last full run, if its results are there."""
+    return (*QUICK, fastest_seed(results) or QUICK_SEED)
+
+
+def fastest_seed(results: Path) -> str | None:
+    """The seed's engine that the results of a full run name as the fastest, if there is one of that name."""
+    if not results.is_file():
+        return None
+    name = json.loads(results.read_text(encoding="utf-8"))["figures"].get("best_seed_engine")
+    return name if name in {system.name for system in SYSTEMS} else None
 
 
 def with_draft_cap(system: System, cap: int) -> System:

@@ -1,9 +1,11 @@
 """Document by document, each system in turn: what else runs on the machine then hits all alike."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from qdts.loadtest.peers.base import Scenario, System, Way
+import numpy as np
+
+from qdts.loadtest.peers.base import Request, Scenario, System, Text, Way
 from qdts.loadtest.peers.requests import Round
 from qdts.loadtest.peers.worker import Answer, Asked, Job
 
@@ -15,6 +17,7 @@ class Row:
     """One system's answers, by scenario, an entry for each round."""
 
     system: System
+    text: Text = Text.FREE
     answers: Answers = field(default_factory=lambda: {scenario: list[Answer]() for scenario in Scenario})
 
     def ms(self, scenario: Scenario) -> list[float]:
@@ -35,11 +38,27 @@ def rotated(names: Sequence[str], turn: int) -> list[str]:
     return [*names[start:], *names[:start]]
 
 
+def with_lengths(rounds: Iterable[Round], judge: Asked) -> list[Round]:
+    """The same requests, their `num_tokens` as many as the judge's summaries have; in a batch the mean of these, as a
+    batch that is written freely is of one length."""
+    return [{scenario: _as_long(requests, scenario, judge) for scenario, requests in one.items()} for one in rounds]
+
+
+def _as_long(requests: Sequence[Request], scenario: Scenario, judge: Asked) -> tuple[Request, ...]:
+    written = judge.ask(Job(requests=requests, scenario=scenario)).written
+    number = round(float(np.mean([len(one.tokens) for one in written])))
+    return tuple(replace(request, num_tokens=number) for request in requests)
+
+
 def take_turns(
-    systems: Sequence[System], workers: Mapping[str, Asked], rounds: Iterable[Round], repeats: int
+    systems: Sequence[System],
+    workers: Mapping[str, Asked],
+    rounds: Iterable[Round],
+    repeats: int,
+    text: Text = Text.FREE,
 ) -> dict[str, Row]:
-    """Ask every system everything; rows by name, in the order of `systems`."""
-    rows = {system.name: Row(system) for system in systems}
+    """Ask every system for a text of this kind everything; rows by name, in the order of `systems`."""
+    rows = {system.name: Row(system, text) for system in systems if text in system.texts}
     for turn, asked in enumerate(rounds):
         for name in rotated(list(rows), turn):
             for scenario, requests in asked.items():

@@ -15,9 +15,19 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from qdts.loadtest.peers.base import CannotBuild, Request, Scenario, System, Way, Weights, Written
+from qdts.loadtest.peers.base import (
+    CannotBuild,
+    Engine,
+    KeepingEngine,
+    Request,
+    Scenario,
+    System,
+    Way,
+    Weights,
+    Written,
+)
 from qdts.loadtest.peers.ways import Desk
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
@@ -61,13 +71,19 @@ def answer(desk: Desk, job: Job) -> Answer:
 
 
 def _timed(desk: Desk, job: Job) -> tuple[float, Sequence[Written]]:
-    known = desk.engine.read(job.requests) if job.scenario is Scenario.INDEXED else None
+    known = _known(desk.engine, job.requests) if job.scenario is Scenario.INDEXED else None
     started = time.perf_counter()
     if job.scenario is Scenario.INDEXED:
         written = desk.engine.write(known, job.requests)
     else:
         written = desk.write_all(job.requests, job.way)
     return 1000 * (time.perf_counter() - started), written
+
+
+def _known(engine: Engine, requests: Sequence[Request]) -> Any:
+    """What the engine has kept of documents, in the form in which it keeps it."""
+    known = engine.read(requests)
+    return engine.keep(known) if isinstance(engine, KeepingEngine) else known
 
 
 def peak_memory_mb() -> float:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from qdts.loadtest.peers import nets
-from qdts.loadtest.peers.base import Family, Request, Scenario, Weights
+from qdts.loadtest.peers.base import Family, Request, Scenario, Text, Weights
 from qdts.loadtest.peers.requests import RequestConfig, Round, make_batches, make_rounds, open_builder
 from qdts.models import checkpoint
 from qdts.models.evaluation.rows import EvalRow
@@ -116,5 +116,21 @@ def asked(rounds: Sequence[Round]) -> list[Request]:
 def batch(model: Path, rows: Sequence[EvalRow]) -> tuple[Request, ...]:
     """Documents of different lengths, prefixes of one."""
     config = RequestConfig(num_tokens=12, min_chars=120)
+    [made] = make_batches(open_builder(model), [*rows, *rows, *rows], config, 1)
+    return made[Scenario.BATCH8]
+
+
+@pytest.fixture(scope="session")
+def summaries(model: Path, rows: Sequence[EvalRow]) -> list[Request]:
+    """Summaries, of documents that are new and of the same ones known."""
+    config = RequestConfig(num_tokens=12, min_chars=120, text=Text.SUMMARY)
+    made = make_rounds(open_builder(model), rows, config)
+    return [request for one in made for requests in one.values() for request in requests]
+
+
+@pytest.fixture(scope="session")
+def summary_batch(model: Path, rows: Sequence[EvalRow]) -> tuple[Request, ...]:
+    """As `batch`, to be summarised."""
+    config = RequestConfig(num_tokens=12, min_chars=120, text=Text.SUMMARY)
     [made] = make_batches(open_builder(model), [*rows, *rows, *rows], config, 1)
     return made[Scenario.BATCH8]

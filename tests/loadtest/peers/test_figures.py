@@ -1,14 +1,10 @@
 """What is computed of the answers, by hand."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from qdts.loadtest.peers.base import BATCH_SIZE, Role, Scenario, System, Way, Written
+from qdts.loadtest.peers.base import BATCH_SIZE, Scenario, System, Text, Way, Written
 from qdts.loadtest.peers.figures import (
     describe,
-    drafting,
     fastest,
     headline,
     quartiles,
@@ -17,7 +13,7 @@ from qdts.loadtest.peers.figures import (
     same_share,
     same_tokens,
 )
-from qdts.loadtest.peers.systems import ORACLE, OURS, PRODUCT, SYSTEMS, UNDRAFTED
+from qdts.loadtest.peers.systems import ORACLE, OURS, SEED_ORACLE, SYSTEMS, UNDRAFTED
 from qdts.loadtest.peers.turns import Row
 from qdts.loadtest.peers.worker import Answer
 
@@ -102,17 +98,6 @@ def test_batches_are_compared_with_the_best_at_batches(rows: dict[str, Row]) -> 
     assert headline(rows)["batch8_vs_best_peer"] is None
 
 
-def test_the_product_is_compared_under_names_of_its_own(rows: dict[str, Row]) -> None:
-    before = headline(rows)
-    assert before["product_joint_vs_best_peer"] is None
-    rows[PRODUCT] = make_row(BY_NAME[PRODUCT], [5, 5, 10], [1, 1, 1], [60, 80])
-    found = headline(rows)
-    assert found["product_joint_vs_best_peer"] == 6.0  # of 4, 12, 6
-    assert found["product_indexed_vs_best_peer"] == 60.0  # of 20, 60, 60
-    assert found["product_batch8_vs_best_peer"] == 4.5  # of 4, 5
-    assert {k: v for k, v in found.items() if not k.startswith("product_")}.items() <= before.items()
-
-
 def test_without_peers_there_is_no_ratio(rows: dict[str, Row]) -> None:
     found = headline({name: rows[name] for name in (ORACLE, OURS)})
     assert {found[name] for name in ("joint_vs_best_peer", "indexed_vs_best_peer", "best_peer")} == {None}
@@ -144,22 +129,20 @@ def test_a_row_of_the_report(rows: dict[str, Row]) -> None:
     assert not any("batch8" in name for name in describe(rows["seed_onnxruntime_int8"], rows))
 
 
-def test_tokens_per_step_stand_beside_those_of_summaries(rows: dict[str, Row], tmp_path: Path) -> None:
-    assert drafting(rows, tmp_path)["tokens_per_step_of_summaries"] == {}
-    measured = {"copy": {"tokens_per_step": 5.5}, "gated": {"tokens_per_step": 6.5}, "none": {"tokens_per_step": 1.0}}
-    figures = {"runtimes": {"onnx_int8": {"1": measured, "8": {}}}}
-    (tmp_path / "decoding.json").write_text(json.dumps({"figures": figures}), encoding="utf-8")
-    found = drafting(rows, tmp_path)
-    assert found["tokens_per_step_of_summaries"] == {"copy": 5.5, "gated": 6.5}
-    assert found["tokens_per_step"] == {OURS: 2.0, UNDRAFTED: 1.0}
-    assert "loadtest/results/decoding.json" in found["draft_cap_reason"]
-
-
-def test_the_table_compares_equal_work_alone(rows: dict[str, Row]) -> None:
-    rows["ours_copy"] = make_row(BY_NAME["ours_copy"], [1, 1, 1], [1, 1, 1])
-    assert rows["ours_copy"].system.role is Role.PRODUCT
+def test_the_table_holds_everyone_else(rows: dict[str, Row]) -> None:
     table = ratio_table(rows)
     assert set(table) == {"ctranslate2_int8", "openvino_int8", "onnxruntime_int8", "seed_onnxruntime_int8"}
     assert table["openvino_int8"]["joint"]["median"] == 3.5
     assert table["openvino_int8"]["batch8"]["median"] == 3.75
     assert "batch8" not in table["seed_onnxruntime_int8"]
+
+
+def test_who_writes_freely_is_not_compared_with_summaries(rows: dict[str, Row]) -> None:
+    rows[SEED_ORACLE] = make_row(BY_NAME[SEED_ORACLE], [1, 1, 1], [])
+    assert same_share(rows["ctranslate2_int8"], rows) == 0.0
+    for row in rows.values():
+        row.text = Text.SUMMARY
+    assert same_share(rows["ctranslate2_int8"], rows) is None
+    assert same_share(rows[OURS], rows) == 1.0
+    # The seed's own oracle writes freely, too.
+    assert same_share(rows["seed_onnxruntime_int8"], rows) == 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from qdts.loadtest.peers.base import CannotBuild, Engine, Family, Request
+from qdts.loadtest.peers.base import PRODUCT_DIR, CannotBuild, Engine, Family, Request
 from qdts.loadtest.peers.llama import EncoderDecoder
 from qdts.loadtest.peers.ours import Ours
 from qdts.models import checkpoint
@@ -27,8 +27,10 @@ def gated(tmp_path: Path) -> Path:
         for name, weight in net.named_parameters():
             weight.mul_(4 if name.endswith((".o.weight", ".wo.weight", ".q.weight")) else 1)
         net.shared.weight.mul_(0.3)
-    checkpoint.save(net, tmp_path)
-    return tmp_path
+    directory = tmp_path / Family.ENCODER_DECODER.value
+    checkpoint.save(net, directory)
+    (tmp_path / PRODUCT_DIR).symlink_to(directory.name)
+    return directory
 
 
 @pytest.fixture

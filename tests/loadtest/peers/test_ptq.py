@@ -21,14 +21,13 @@ def test_inputs_of_every_graph_are_recorded(work: Path) -> None:
     directory = work / Family.ENCODER_DECODER.value
     plain_onnx.ensure_graphs(directory, "fp32")
     feeds = ptq.record(directory)
-    assert {name: len(found) for name, found in feeds.items()} == {
-        "encoder_model": 2,
-        "decoder_model": 2,
-        "decoder_with_past_model": 14,
-    }
-    assert feeds["encoder_model"][0]["input_ids"].shape[1] > 400
-    lengths = {feed["past.0.decoder.key"].shape[2] for feed in feeds["decoder_with_past_model"][:7]}
-    assert len(lengths) == 7
+    # Documents and, for the features, their queries
+    assert [feed["input_ids"].shape[1] > 400 for feed in feeds["encoder_model"]] == [True, False] * 2
+    assert len(feeds["decoder_model"]) == 2
+    lengths = [feed["past.0.decoder.key"].shape[2] for feed in feeds["decoder_with_past_model"]]
+    assert 7 < len(lengths) <= 14
+    # From the first step to far into the summary
+    assert max(lengths) > min(lengths) + 10
 
 
 @pytest.mark.usefixtures("two_prompts")

@@ -1,9 +1,13 @@
 """The table of systems."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from qdts.loadtest.peers.base import Family, Role, Way
-from qdts.loadtest.peers.systems import JUDGED, QUICK, SYSTEMS, split_absent
+from qdts.loadtest.peers.systems import JUDGED, QUICK_SEED, SYSTEMS, quick_systems, split_absent
 
 
 def test_names_are_unique_and_every_engine_is_there() -> None:
@@ -20,11 +24,19 @@ def test_all_but_the_decoder_only_shape_are_asked_for_batches() -> None:
     assert {system.family for system in SYSTEMS if system.ways} == {Family.ENCODER_DECODER}
 
 
-def test_a_quick_run_has_what_the_headline_needs() -> None:
-    chosen = [system for system in SYSTEMS if system.name in QUICK]
-    assert len(chosen) == len(QUICK)
+def test_a_quick_run_has_what_the_headline_needs(tmp_path: Path) -> None:
+    names = quick_systems(tmp_path / "no results")
+    chosen = [system for system in SYSTEMS if system.name in names]
+    assert len(chosen) == len(names)
     assert {system.role for system in chosen} >= {Role.ORACLE, Role.OURS, Role.PEER, Role.SEED}
     assert any(system.name.startswith(JUDGED) for system in chosen)
+
+
+@pytest.mark.parametrize(("named", "asked"), [("seed_openvino_ptq", "seed_openvino_ptq"), ("seed_abacus", QUICK_SEED)])
+def test_a_quick_run_asks_the_seeds_fastest_engine(tmp_path: Path, named: str, asked: str) -> None:
+    results = tmp_path / "peers.json"
+    results.write_text(json.dumps({"figures": {"best_seed_engine": named}}), encoding="utf-8")
+    assert [name for name in quick_systems(results) if name.startswith("seed_")] == [asked]
 
 
 def test_what_is_not_installed_is_named() -> None:

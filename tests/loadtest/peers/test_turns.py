@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from qdts.loadtest.peers.base import Request, Role, Scenario, System, Way, Written
+from qdts.loadtest.peers.base import Request, Role, Scenario, System, Text, Way, Written
 from qdts.loadtest.peers.requests import Round
-from qdts.loadtest.peers.turns import rotated, take_turns
+from qdts.loadtest.peers.turns import rotated, take_turns, with_lengths
 from qdts.loadtest.peers.worker import Answer, Job
 
 
@@ -67,3 +67,29 @@ def test_a_batch_is_asked_for_in_every_way_and_the_fastest_counts(batch: tuple[R
     assert [answer.way for answer in rows["many"].answers[Scenario.BATCH8]] == [Way.IN_TURN] * 2
     assert rows["many"].ms(Scenario.BATCH8) == [1.0, 3.0]
     assert rows["none"].ms(Scenario.BATCH8) == []
+
+
+def test_only_those_that_write_such_text_are_asked(rounds: Sequence[Round]) -> None:
+    systems = [
+        make_system("all", keeps_states=True),
+        replace(make_system("free", keeps_states=True), texts=(Text.FREE,)),
+    ]
+    workers = {system.name: Recorder(system.name, []) for system in systems}
+    rows = take_turns(systems, workers, rounds, repeats=1, text=Text.SUMMARY)
+    assert [(name, row.text) for name, row in rows.items()] == [("all", Text.SUMMARY)]
+    assert set(take_turns(systems, workers, rounds, repeats=1)) == {"all", "free"}
+
+
+class Judge:
+    """Writes 3 tokens for the first of some requests, one more for each further one."""
+
+    def ask(self, job: Job) -> Answer:
+        written = [Written(tokens=[7] * (3 + place), num_steps=1) for place in range(len(job.requests))]
+        return Answer(written=written, ms=1.0)
+
+
+def test_requests_are_told_how_long_their_summaries_are(rounds: Sequence[Round], batch: tuple[Request, ...]) -> None:
+    told = with_lengths([*rounds, {Scenario.BATCH8: batch}], Judge())
+    lengths = [{request.num_tokens for requests in one.values() for request in requests} for one in told]
+    assert lengths == [{3}] * len(rounds) + [{6}]  # the mean of 3 to 10, 6.5, to the even
+    assert told[-1][Scenario.BATCH8] == tuple(replace(request, num_tokens=6) for request in batch)

@@ -80,6 +80,23 @@ def test_reading_counts_only_where_the_document_is_new(
     assert found.written[0].tokens != [1]  # the first repeat was the slowest
 
 
+class Keeping(Slow):
+    """Keeps what it knows in capitals."""
+
+    def keep(self, known: str) -> str:
+        return known.upper()
+
+    def write(self, known: Any, requests: Sequence[Request]) -> list[Written]:
+        return [Written(tokens=[int(known == "KNOWN")], num_steps=1) for _ in requests]
+
+
+def test_a_known_document_is_handed_over_as_it_is_kept(asked: Sequence[Request]) -> None:
+    desk = Desk(Keeping(), list)
+    for scenario, number in ((Scenario.JOINT, 0), (Scenario.INDEXED, 1)):
+        found = answer(desk, Job(requests=asked[:1], scenario=scenario))
+        assert found.written[0].tokens == [number]
+
+
 def states_of_children() -> set[str]:
     """The kernel's letter for each child of this process."""
     stats = [Path(f"/proc/{child.pid}/stat").read_text() for child in multiprocessing.active_children()]
