@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qdts.errors import QdtsError
 from qdts.loadtest.overload import OverloadConfig, find_capacity
@@ -29,6 +29,10 @@ from qdts.service.bench.workload import Arrival, RequestClass
 SAMPLE_EVERY_S = 1.0
 # Connections that have just ended, and the last calls' tasks, take a moment to go.
 SETTLE_S = 15.0
+# Some of those who are to leave are answered before they do: so many more are sent than are to be cancelled.
+OVERSHOOT = 2.0
+# A model that is fast enough for ten thousand callers who leave within a minute.
+QUICK_COSTS = CostModel(encode_ms=1, encode_ms_per_token=0.01, step_ms=1, step_ms_per_token=0.02, num_steps=8)
 # What the allocator does by itself within minutes; a leak of 100 bytes per request is far above it.
 MAX_SLOPE_MB_PER_MIN = 2.0
 # Connections of the driver that are not torn down yet, files of the log.
@@ -74,10 +78,11 @@ def soak(config: SoakConfig) -> Soaked:
 
 def _arrivals(config: SoakConfig, rows: list[EvalRow], capacity_qps: float, seconds: float) -> list[Arrival]:
     stay = RequestClass(name="stay", deadline_ms=config.deadline_ms, cache_policy="bypass")
-    leave = RequestClass(name="leave", deadline_ms=config.deadline_ms, cache_policy="bypass", cancelled_share=1.0)
-    stream = RequestClass(name="stream", deadline_ms=config.deadline_ms, cancelled_share=1.0, is_streaming=True)
-    # Some of those who leave are answered before they do: a few more than asked for are sent.
-    leaving = 1.4 * config.num_cancels / config.seconds / capacity_qps
+    # About as long as two answers take: they leave while they wait, are being read, and are being written.
+    hurry_ms = min(config.deadline_ms, 2000 / capacity_qps)
+    leave = replace(stay, name="leave", cancelled_share=1.0, cancelled_within_ms=hurry_ms)
+    stream = replace(leave, name="stream", is_streaming=True)
+    leaving = OVERSHOOT * config.num_cancels / config.seconds / capacity_qps
     loads = ((stay, config.load), (leave, leaving / 2), (stream, leaving / 2))
     streams = tuple(Stream(phases=(Load(seconds=seconds, load=load),), kind=kind) for kind, load in loads)
     scenario = Scenario(name="soak", about="", streams=streams)
@@ -169,7 +174,7 @@ def missed_bars(figures: dict[str, object], config: SoakConfig) -> list[str]:
 
 def read_config(args: argparse.Namespace) -> SoakConfig:
     """What the flags ask for."""
-    costs = CostModel() if args.quick or args.simulated else None
+    costs = QUICK_COSTS if args.quick or args.simulated else None
     seconds = 60.0 if args.quick else 60.0 * args.minutes
     return SoakConfig(served=ServedConfig(costs=costs), seconds=seconds, num_cancels=args.cancels)
 

@@ -8,7 +8,7 @@ or where this process came so late that the deadline had passed. Nothing is retr
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -127,43 +127,34 @@ class _Driver:
         timeout_s = arrival.at_s + arrival.kind.deadline_s - sent_s
         if timeout_s <= 0:
             return self._ended(arrival, sent_s, code=UNSENT)
-        stub = self._stubs[arrival.number % len(self._stubs)]
-        ask = self._stream if arrival.kind.is_streaming else self._unary
-        open_calls: list[Any] = []
-        leaving = self._cancel_later(arrival, open_calls)
+        call = self._open_call(arrival, timeout_s)
         try:
-            return await ask(stub, arrival, sent_s, timeout_s, open_calls.append)
+            if arrival.kind.is_streaming:
+                return await self._read_stream(arrival, sent_s, call)
+            return self._answered(arrival, sent_s, await call)
         except grpc.aio.AioRpcError as fault:
             reason = type(error_of(status_of(cast(FailedCall, fault)))).__name__
             return self._ended(arrival, sent_s, code=fault.code().name, reason=reason)
         except asyncio.CancelledError:
-            if not any(call.cancelled() for call in open_calls):
+            if not call.cancelled():
                 raise  # it is this task that was cancelled, not the call
             return self._ended(arrival, sent_s, code="CANCELLED")
-        finally:
-            leaving.cancel()
 
-    def _cancel_later(self, arrival: Arrival, open_calls: Sequence[Any]) -> asyncio.TimerHandle:
-        """What makes the caller leave, if it is one that does."""
-        loop = asyncio.get_running_loop()
-        if arrival.cancel_after_s is None:
-            return loop.call_later(0, lambda: None)
-        delay_s = max(0.0, arrival.at_s + arrival.cancel_after_s - self._now_s())
-        return loop.call_later(delay_s, lambda: [call.cancel() for call in open_calls])
+    def _open_call(self, arrival: Arrival, timeout_s: float) -> Any:
+        """The call, and when its caller will leave, if it is one that does."""
+        stub = self._stubs[arrival.number % len(self._stubs)]
+        message, metadata = to_proto(arrival.request), self._config.client.metadata
+        if arrival.kind.is_streaming:
+            wrapped = pb.StreamSummarizeRequest(request=message)
+            call = stub.StreamSummarize(wrapped, timeout=timeout_s, metadata=metadata)
+        else:
+            call = stub.Summarize(message, timeout=timeout_s, metadata=metadata)
+        if arrival.cancel_after_s is not None:
+            delay_s = max(0.0, arrival.at_s + arrival.cancel_after_s - self._now_s())
+            asyncio.get_running_loop().call_later(delay_s, call.cancel)  # changes nothing when it is done
+        return call
 
-    async def _unary(
-        self, stub: Any, arrival: Arrival, sent_s: float, timeout_s: float, opened: Callable[[Any], None]
-    ) -> Outcome:
-        call = stub.Summarize(to_proto(arrival.request), timeout=timeout_s, metadata=self._config.client.metadata)
-        opened(call)
-        return self._answered(arrival, sent_s, await call)
-
-    async def _stream(
-        self, stub: Any, arrival: Arrival, sent_s: float, timeout_s: float, opened: Callable[[Any], None]
-    ) -> Outcome:
-        message = pb.StreamSummarizeRequest(request=to_proto(arrival.request))
-        call = stub.StreamSummarize(message, timeout=timeout_s, metadata=self._config.client.metadata)
-        opened(call)
+    async def _read_stream(self, arrival: Arrival, sent_s: float, call: Any) -> Outcome:
         first_text_s: float | None = None
         answered: Outcome | None = None
         async for event in call:

@@ -32,19 +32,26 @@ class RequestClass:
     is_streaming: bool = False
     # A slow reader waits so long after each message of a stream.
     read_delay_ms: float = 0.0
-    # So many of them are cancelled by their caller, at a random moment before their deadline.
+    # So many of them are cancelled by their caller, at a random moment within so long; 0: before their deadline.
     cancelled_share: float = 0.0
+    cancelled_within_ms: float = 0.0
 
     def __post_init__(self) -> None:
         require_between(f"class {self.name}: share", self.share, 0, 1_000_000)
         require_between(f"class {self.name}: deadline_ms", self.deadline_ms, 1, 3_600_000)
         require_between(f"class {self.name}: read_delay_ms", self.read_delay_ms, 0, 60_000)
         require_between(f"class {self.name}: cancelled_share", self.cancelled_share, 0, 1)
+        require_between(f"class {self.name}: cancelled_within_ms", self.cancelled_within_ms, 0, self.deadline_ms)
 
     @property
     def deadline_s(self) -> float:
         """Seconds from the moment a request was to be sent."""
         return self.deadline_ms / 1000
+
+    @property
+    def patience_s(self) -> float:
+        """The longest that a caller who leaves waits."""
+        return self.cancelled_within_ms / 1000 or self.deadline_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +137,7 @@ class Workload:
                 priority=kind.priority,
                 cache_policy=kind.cache_policy,
             ),
-            cancel_after_s=random.random() * kind.deadline_s if is_cancelled else None,
+            cancel_after_s=random.random() * kind.patience_s if is_cancelled else None,
         )
 
     def _document(self, rank: int) -> Document:

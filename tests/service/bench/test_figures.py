@@ -88,3 +88,11 @@ def test_recovery_is_the_last_accepted_call_that_was_not_in_time(outcome: Make) 
     assert recovery_s(outcomes, 3.0) == pytest.approx(0.2)
     assert recovery_s(outcomes, 3.5) == 0.0
     assert [outcome.planned_s for outcome in within(outcomes, 1.0, 3.4)] == [1.0, 3.2]
+
+
+def test_one_straggler_in_a_hundred_does_not_count_against_recovery(outcome: Make) -> None:
+    punctual = [outcome(planned_s=n / 100) for n in range(198)]
+    missed = [outcome(planned_s=at_s, latency_ms=500) for at_s in (0.3, 1.5)]
+    assert recovery_s([*punctual, *missed], 0.0) == 0.0, "two in two hundred"
+    assert recovery_s([*punctual[:97], *missed], 0.0) == pytest.approx(1.5)
+    assert recovery_s([*punctual[:98], *missed], 0.0) == pytest.approx(0.3)

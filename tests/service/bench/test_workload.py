@@ -66,6 +66,12 @@ def test_those_that_leave_do_so_before_their_deadline() -> None:
     assert 0 <= min(leaving) < 0.01 and 0.19 < max(leaving) <= 0.2
 
 
+def test_those_in_a_hurry_leave_sooner() -> None:
+    kind = RequestClass(deadline_ms=200, cancelled_share=1, cancelled_within_ms=50)
+    leaving = [arrival.cancel_after_s or 0.0 for arrival in Workload(ROWS, [kind]).arrivals([0.0] * 500, seed=1)]
+    assert 0.045 < max(leaving) <= 0.05
+
+
 def test_numbers_make_each_query_its_own() -> None:
     workload = Workload(ROWS, [RequestClass()], ONE_EACH, is_numbered=True)
     assert [arrival.request.query for arrival in workload.arrivals([0.0, 0.1], seed=1)] == [
