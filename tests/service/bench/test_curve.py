@@ -16,7 +16,7 @@ from qdts.service.bench.workload import RequestClass
 from qdts.service.client.config import ClientConfig
 
 ROWS = [EvalRow(id="1", set="made_up", query="What?", title="", document="It says so.", references=("",))]
-PATIENT = (RequestClass(deadline_ms=20_000),)
+PATIENT = (RequestClass(deadline_ms=600_000),)
 
 
 async def test_capacity_is_what_the_servicer_can_do(start: Any) -> None:

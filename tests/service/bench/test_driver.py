@@ -15,6 +15,12 @@ from qdts.service.bench.workload import Arrival
 Make = Callable[..., Arrival]
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 async def test_every_call_takes_what_the_servicer_takes(start: Any, arrival: Make) -> None:
     servicer, url = await start(takes_s=0.1)
     run = await drive([arrival(n, 0.01 * n, deadline_ms=5000) for n in range(50)], DriverConfig(url=url))
@@ -63,7 +69,7 @@ async def test_a_queue_makes_those_behind_it_expire(start: Any, arrival: Make) -
     run = await drive([arrival(n, 0.0, deadline_ms=1000) for n in range(10)], DriverConfig(url=url))
     figures = describe(run.outcomes, seconds=1)
     assert figures.answered + figures.expired == 10 and 1 <= figures.answered <= 3
-    assert figures.expired == servicer.num_cancelled, "the server learned of it"
+    await eventually(lambda: figures.expired == servicer.num_cancelled)  # the server learns of it
     assert figures.accepted_p99_over_slo is not None and figures.accepted_p99_over_slo > 1
 
 
@@ -86,36 +92,35 @@ async def test_a_deadline_counts_from_the_intended_time(start: Any, arrival: Mak
     servicer, url = await start(takes_s=30.0)
     [outcome] = (await drive([arrival(0, -0.5, deadline_ms=1000)], DriverConfig(url=url))).outcomes
     assert outcome.is_expired and outcome.ended_s == pytest.approx(0.5, abs=0.4)
-    assert outcome.latency_s >= 0.99 and servicer.num_cancelled == 1
+    assert outcome.latency_s >= 0.99
+    await eventually(lambda: servicer.num_cancelled == 1)
 
 
 async def test_callers_leave_when_they_are_to(start: Any, arrival: Make) -> None:
     servicer, url = await start(takes_s=30.0)
-    arrivals = [arrival(n, 0.0, cancel_after_s=0.3, deadline_ms=20_000, is_streaming=n == 2) for n in range(3)]
+    arrivals = [arrival(n, 0.0, cancel_after_s=0.3, deadline_ms=600_000, is_streaming=n == 2) for n in range(3)]
     run = await drive(arrivals, DriverConfig(url=url))
     assert all(outcome.is_cancelled and 0.3 <= outcome.latency_s < 10 for outcome in run.outcomes)
-    async with asyncio.timeout(10):
-        while servicer.num_cancelled < 2:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: servicer.num_cancelled == 2)
 
 
 async def test_a_stream_has_a_first_text_and_an_end(start: Any, arrival: Make) -> None:
     _, url = await start(takes_s=0.2)
-    [outcome] = (await drive([arrival(0, 0.0, deadline_ms=20_000, is_streaming=True)], DriverConfig(url=url))).outcomes
+    [outcome] = (await drive([arrival(0, 0.0, deadline_ms=600_000, is_streaming=True)], DriverConfig(url=url))).outcomes
     assert outcome.code == "OK" and outcome.rung == "full" and outcome.first_text_s is not None
     assert outcome.first_text_s >= 0.19 and outcome.ended_s - outcome.first_text_s >= 0.15
 
 
 async def test_a_slow_reader_takes_its_time(start: Any, arrival: Make) -> None:
     _, url = await start()
-    slow = arrival(0, 0.0, deadline_ms=20_000, is_streaming=True, read_delay_ms=300)
+    slow = arrival(0, 0.0, deadline_ms=600_000, is_streaming=True, read_delay_ms=300)
     [outcome] = (await drive([slow], DriverConfig(url=url))).outcomes
     assert outcome.code == "OK" and outcome.latency_s >= 0.3
 
 
 async def test_connections_are_as_many_as_asked_for(start: Any, arrival: Make) -> None:
     servicer, url = await start()
-    await drive([arrival(n, 0.0, deadline_ms=20_000) for n in range(20)], DriverConfig(url=url, num_connections=3))
+    await drive([arrival(n, 0.0, deadline_ms=600_000) for n in range(20)], DriverConfig(url=url, num_connections=3))
     assert len(servicer.peers) == 3
 
 
@@ -128,7 +133,7 @@ async def test_nobody_there_is_an_error(monkeypatch: pytest.MonkeyPatch, arrival
 async def test_a_process_of_its_own_drives_as_well(start: Any, arrival: Make) -> None:
     servicer, url = await start()
     run = await asyncio.to_thread(
-        drive_apart, [arrival(n, 0.01 * n, deadline_ms=20_000) for n in range(10)], DriverConfig(url=url)
+        drive_apart, [arrival(n, 0.01 * n, deadline_ms=600_000) for n in range(10)], DriverConfig(url=url)
     )
     assert [outcome.code for outcome in run.outcomes] == ["OK"] * 10
     assert servicer.queries.count("query 7") == 1 and run.started_at > 0
