@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
 # Locust is an extra; the types of what it brings are not there without it.
 """Locust against a running server, in open-loop form: a user is a source of requests, not someone who waits for them.
 

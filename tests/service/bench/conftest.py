@@ -61,7 +61,7 @@ class KnownServicer(pb_grpc.SummarizationServiceServicer):
         return pb.GetServerInfoResponse(version="known", ready=True)
 
 
-def reply(rung: int = pb.RUNG_FULL) -> pb.SummarizeResponse:
+def reply(rung: pb.Rung = pb.RUNG_FULL) -> pb.SummarizeResponse:
     return pb.SummarizeResponse(summary="said", rung=rung, origin_rung=rung, cache_status=pb.CACHE_STATUS_BYPASS)
 
 
