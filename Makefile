@@ -18,7 +18,7 @@ GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
 THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench load train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench wheel clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -108,6 +108,10 @@ train: setup ## one training stage; STAGE=fit CONFIG=run.toml
 
 wheel: setup ## dist/*.whl
 	$(BIN)/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir dist .
+
+load: setup ## overload and soak against the simulated model, two minutes; exits with 1 if a bar is missed
+	$(BIN)/python loadtest/overload.py --quick
+	$(BIN)/python loadtest/soak.py --quick
 
 clean: ## what make made
 	rm -rf $(VENV) $(DEMO_VENV) build dist *.egg-info

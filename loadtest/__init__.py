@@ -3,7 +3,11 @@
 report.py          the conventions every measurement keeps: --quick, --json, machine facts, results/*.json
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
 bench_formats.py   quality, size and time of each number format of one model
-bench_load.py      health, the ends of calls, and memory while many requests run
+overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
+soak.py            what stays behind after minutes of load and ten thousand callers who left
+locustfile.py      the same load from Locust, for those who have it; the extra `load`
+scenarios/         loads with a story: one TOML file each
+simulation/        a server whose model's times are known, and a journal of its steps
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/
 bench_roofline.py  how near a request is to what the CPU can do: roofline/
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/

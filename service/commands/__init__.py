@@ -5,12 +5,13 @@ summarize.py   one document            batch.py   many, from JSONL to JSONL; row
 evaluate.py    scores and plots        train.py   train a model
 finetune.py    train the released one on rows of one's own
 model.py       what a model directory is, and whether its files are the ones released
+bench.py       a running server under rising load; how many such servers a load needs
 backend.py     who answers `summarize` and `batch`: a server, or this process
 """
 
 from typing import Any, Protocol
 
-from qdts.service.commands import batch, evaluate, finetune, model, serve, summarize, train
+from qdts.service.commands import batch, bench, evaluate, finetune, model, serve, summarize, train
 
 
 class Command(Protocol):
@@ -21,4 +22,4 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train, finetune)
+COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train, finetune, bench)

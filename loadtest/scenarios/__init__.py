@@ -1,0 +1,7 @@
+"""Loads with a story, one TOML file each: what arrives when, what breaks meanwhile, and what must hold.
+
+config.py   reads them        run.py   runs one against a server
+faults.py   what can break    health.py   asks for the server's health all the while
+
+steady, step, spike, ten_fold, priority_storm, cache_cold, redis_down, slow_client
+"""

@@ -1,0 +1,63 @@
+"""What soak.py makes of what it saw, and a short soak of a real server."""
+
+import pytest
+
+from qdts.loadtest.simulation.costs import CostModel
+from qdts.loadtest.simulation.server import ServedConfig, Status
+from qdts.loadtest.soak import SoakConfig, Soaked, figures_of, missed_bars, slope, soak
+from qdts.service.bench.driver import Run
+from qdts.service.bench.outcome import Outcome
+
+CONFIG = SoakConfig(served=ServedConfig(), seconds=60, num_cancels=2)
+
+
+def status(*, mb: float = 100, tasks: int = 5, files: int = 20, places: int = 0) -> Status:
+    return Status(resident_mb=mb, num_tasks=tasks, num_files=files, num_open=places)
+
+
+def soaked(
+    after: Status, *, growth_mb_per_s: float = 0.0, codes: tuple[str, ...] = ("CANCELLED", "CANCELLED")
+) -> Soaked:
+    ends = (
+        Outcome(number=n, kind="leave", planned_s=0, sent_s=0, ended_s=0.1, deadline_s=1, code=code)
+        for n, code in enumerate(codes)
+    )
+    samples = [(float(second), status(mb=100 + growth_mb_per_s * second)) for second in range(60)]
+    return Soaked(before=status(), after=after, run=Run(started_at=0, outcomes=tuple(ends)), samples=samples)
+
+
+def test_a_slope_is_that_of_the_line_through_the_points() -> None:
+    assert slope([(float(x), 3.0 * x + 7) for x in range(10)]) == pytest.approx(3)
+    assert slope([(0, 1), (1, 3), (2, 2)]) == pytest.approx(0.5)
+    assert slope([]) == slope([(1, 1)]) == slope([(1, 1), (1, 2)]) == 0
+
+
+def test_a_server_that_is_as_before_misses_nothing() -> None:
+    figures = figures_of(soaked(status(mb=101)), CONFIG)
+    assert missed_bars(figures, CONFIG) == []
+    assert figures["cancelled"] == 2 and figures["rss_mb_per_min"] == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem"),
+    [
+        (soaked(status(tasks=6)), "tasks_left = 1, at most 0"),
+        (soaked(status(files=23)), "files_left = 3, at most 2"),
+        (soaked(status(places=1)), "slots_left = 1, at most 0"),
+        (soaked(status(), growth_mb_per_s=0.1), "rss_mb_per_min = 6.0, at most 2.0"),
+        (soaked(status(), codes=("CANCELLED",)), "cancelled = 1, at least 2"),
+        (soaked(status(), codes=("CANCELLED", "CANCELLED", "INTERNAL")), "failed = 1, at most 0"),
+    ],
+)
+def test_whatever_is_left_behind_is_named(seen: Soaked, problem: str) -> None:
+    assert missed_bars(figures_of(seen, CONFIG), CONFIG) == [problem]
+
+
+@pytest.mark.slow
+def test_after_a_storm_of_cancels_nothing_is_left() -> None:
+    costs = CostModel(encode_ms=5, encode_ms_per_token=0, step_ms=5, step_ms_per_token=0, num_steps=8)
+    config = SoakConfig(served=ServedConfig(costs=costs), seconds=5, num_cancels=100)
+    figures = figures_of(soak(config), config)
+    assert isinstance(figures["cancelled"], int) and figures["cancelled"] > 30
+    left = {name: figures[name] for name in ("failed", "tasks_left", "slots_left")}
+    assert left == {"failed": 0, "tasks_left": 0, "slots_left": 0}
