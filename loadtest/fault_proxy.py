@@ -81,10 +81,10 @@ class FaultProxy:
             if self.fault is Fault.RESET:
                 _reset(writer)
         finally:
+            upstream_writer.transport.abort()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            upstream_writer.transport.abort()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nonsense: "itertools.cycle[bytes] | None"

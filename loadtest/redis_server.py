@@ -74,6 +74,18 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def configure(self, setting: str, value: str) -> None:
+        """CONFIG SET."""
+        self._told("CONFIG", "SET", setting, value)
+
+    def follow(self, host: str, port: str) -> None:
+        """REPLICAOF: read-only from then on; of NO, ONE: no more."""
+        self._told("REPLICAOF", host, port)
+
+    def _told(self, *words: str) -> None:
+        answer = self.command(*words)
+        assert answer.startswith(b"+OK"), answer
+
     def command(self, *words: str) -> bytes:
         """The first bytes of its answer to a command."""
         parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]

@@ -57,14 +57,16 @@ def _write(reply: Reply | None) -> dict[str, Any] | None:
     assert not reply.reasons, "a degraded reply is never kept"
     summary = reply.summary
     return {
-        "sentences": [
-            [s.text, None if s.source is None else [s.source.start, s.source.end]] for s in summary.sentences
-        ],
+        "sentences": [[sentence.text, _ends(sentence.source)] for sentence in summary.sentences],
         "coverage": summary.coverage,
         "tokens": [summary.num_input_tokens, summary.num_output_tokens, summary.num_steps],
         "rung": int(reply.origin_rung),
         "model": reply.model_version,
     }
+
+
+def _ends(span: Span | None) -> tuple[int, int] | None:
+    return None if span is None else (span.start, span.end)
 
 
 def _read(table: dict[str, Any] | None) -> Reply | None:
