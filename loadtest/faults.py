@@ -140,7 +140,7 @@ async def _suffer(
     inject, mend = FAULTS[name]
     before = _Reading(application.metrics)
     await asyncio.to_thread(inject, redis, proxy)
-    outcomes = await _load(application.port, seconds)
+    outcomes = await _load(application.port, seconds, name)
     after = _Reading(application.metrics)
     await asyncio.to_thread(mend, redis, proxy)
     closed_after_s = await _recover(application)
@@ -175,7 +175,7 @@ class _Reading:
         self.num_opened = sum(s.value for s in changes if s.labels.get("state") == "open" and s.name.endswith("_total"))
 
     def p99_ms_since(self, before: "_Reading", num_requests: int) -> float:
-        """No more than this was added to 99 % of requests: the bound of a bucket. A request that did not ask waited 0."""
+        """No more than this was added to 99 % of requests: the bound of a bucket. Who did not ask waited 0."""
         num_over_allowed = 0.01 * num_requests
         for bound in sorted(self._buckets):
             num_within = self._buckets[bound] - before._buckets[bound]
@@ -184,16 +184,16 @@ class _Reading:
         raise AssertionError("the last bucket holds everything")
 
 
-async def _load(port: int, seconds: float, *, seed: int = 1) -> Outcomes:
-    """Calls that arrive when they are due, whether earlier ones have ended or not."""
-    chance = random.Random(seed)
+async def _load(port: int, seconds: float, name: str) -> Outcomes:
+    """Calls that arrive when they are due, whether earlier ones have ended or not. No two names ask the same."""
+    chance = random.Random(name)
     started_at, due_s, calls = time.monotonic(), 0.0, list[asyncio.Task[tuple[str, float]]]()
     async with AsyncClient(f"127.0.0.1:{port}", _client_config()) as client:
         while (due_s := due_s + chance.expovariate(RATE_PER_S)) < seconds:
             await asyncio.sleep(max(0.0, started_at + due_s - time.monotonic()))
             is_popular = chance.random() < 0.5
             query = f"popular {chance.randrange(NUM_POPULAR)}" if is_popular else f"new {chance.getrandbits(64)}"
-            calls.append(asyncio.ensure_future(_call(client, query, started_at + due_s)))
+            calls.append(asyncio.ensure_future(_call(client, f"{name} {query}", started_at + due_s)))
         ended = await asyncio.gather(*calls)
     return Outcomes(Counter(end for end, _ in ended), [took_ms for _, took_ms in ended])
 
@@ -214,7 +214,7 @@ async def _recover(application: Application) -> float | None:
             sides = ("read", "write")
             if not any(application.metrics.value("qdts_redis_breaker", side=side) for side in sides):
                 return round(passed_s, 2)
-            await _call(client, f"recovery {passed_s}", time.monotonic())
+            await _call(client, f"recovery {time.monotonic()}", time.monotonic())
             await asyncio.sleep(0.02)
     return None
 
@@ -279,6 +279,7 @@ def main() -> int:
         print(f"{name:14} {row}", file=out)
     print({name: value for name, value in figures.items() if name != "by_fault"}, file=out)
     if args.json:
+        result.pop("figures")
         print(json.dumps({**result, **figures}, ensure_ascii=False))
     return 1 if figures["failed_rpcs"] else 0
 

@@ -1,4 +1,4 @@
-"""Stops asking what does not answer, and tries again from time to time. Knows nothing of what is asked."""
+"""Says when to stop asking what does not answer, and when to try again. Knows nothing of what is asked."""
 
 import time
 from collections.abc import Callable

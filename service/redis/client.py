@@ -2,7 +2,8 @@
 
 A call runs in a task of its own. When its time is up its caller goes on without it, and the task ends by itself: what
 it was waiting for, a connection being opened or a slow answer, is there for the next one. Reading and writing have a
-breaker each, for a full or read-only Redis still answers what it holds.
+breaker each, for a full or read-only Redis still answers what it holds. Whether an open one may close is tried beside
+requests: none waits for a Redis that is not known to answer.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from qdts.service.redis.commands import Commands
 _Result = TypeVar("_Result")
 # For what no request waits for.
 BACKGROUND_S = 0.25
+# Of the budget, kept back for the event loop to get back to who waits.
+WAKE_SHARE = 0.1
 # Compare and delete: a lease that has run out may be another's by now.
 _RELEASE = 'if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) else return 0 end'
 # The first that fits names the kind; what is none of them is not RESP.
@@ -80,11 +83,14 @@ class RedisClient:
         bounds: Bounds,
         metrics: CacheMetrics,
         *,
+        scrap: str = "qdts:scrap",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`scrap` is the name of a key that nobody needs, to try writing with."""
         self._commands = commands
         self._bounds = bounds
         self._metrics = metrics
+        self._scrap = scrap
         self._places = asyncio.Semaphore(bounds.max_at_once)
         self._running: set[asyncio.Task[object]] = set()
         self._breakers = {side: self._breaker(side, clock) for side in Side}
@@ -162,14 +168,14 @@ class RedisClient:
         """`budget_s` None: a request waits for it, and no longer than one may."""
         is_waited_for, budget_s = budget_s is None, budget_s or self._bounds.budget_s
         allowed_s = min(budget_s, deadline.remaining_s)
-        if allowed_s <= 0 or not self._breakers[side].allows():
+        if allowed_s <= 0 or not self._may_ask(side):
             self._metrics.observe_error(side, "no_time" if allowed_s <= 0 else "open")
             return None
         started_at = time.monotonic()
         call = _Call(work, self._places)
         task = self._start(call)
         try:
-            await asyncio.wait({task}, timeout=allowed_s)
+            await asyncio.wait({task}, timeout=(1 - WAKE_SHARE) * allowed_s)
         finally:
             if is_waited_for:
                 self._metrics.observe_added(side, time.monotonic() - started_at)
@@ -179,6 +185,27 @@ class RedisClient:
             return self._outcome(side, task)
         self._observe_late(side, has_begun=call.has_begun, had_budget=allowed_s >= budget_s)
         return None
+
+    def _may_ask(self, side: Side) -> bool:
+        """Whether the breaker is closed; it is the time to try, if it is not and that is due."""
+        breaker = self._breakers[side]
+        if breaker.state is not BreakerState.CLOSED and breaker.allows():
+            self._start(_Call(lambda: self._probe(side), asyncio.Semaphore()))
+        return breaker.state is BreakerState.CLOSED
+
+    async def _probe(self, side: Side) -> None:
+        """Twice: the first may open a connection, the second has to be as fast as requests need it."""
+
+        async def work() -> object:
+            return await (self._commands.ping() if side is Side.READ else self._commands.set(self._scrap, b"", px=1000))
+
+        is_well = await self._answers(work, BACKGROUND_S) and await self._answers(work, self._bounds.budget_s)
+        (self._breakers[side].succeeded if is_well else self._breakers[side].failed)()
+
+    async def _answers(self, work: Callable[[], Awaitable[object]], within_s: float) -> bool:
+        task = self._start(_Call(work, self._places))
+        await asyncio.wait({task}, timeout=within_s)
+        return task.done() and not task.cancelled() and task.exception() is None
 
     def _start(self, call: _Call[_Result]) -> "asyncio.Task[_Result]":
         task = asyncio.ensure_future(call.run())

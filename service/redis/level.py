@@ -28,7 +28,7 @@ class RedisLevel:
             max_failures=config.breaker_failures,
             open_s=config.breaker_open_s,
         )
-        self.client = RedisClient(connect(config), bounds, metrics)
+        self.client = RedisClient(connect(config), bounds, metrics, scrap=self._names.scrap)
         codec = ReplyCodec(self._secret, max_bytes=config.max_value_bytes)
         self.replies = RedisReplies(self.client, codec, lifetimes, metrics, names=self._names, lease_ms=config.lease_ms)
 

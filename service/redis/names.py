@@ -9,6 +9,11 @@ class Names:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
 
+    @property
+    def scrap(self) -> str:
+        """Of a key that nobody needs."""
+        return f"{self._prefix}:scrap"
+
     def reply(self, key: bytes) -> str:
         """Of an entry."""
         return f"{self._base(key)}:r"

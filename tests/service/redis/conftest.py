@@ -1,6 +1,8 @@
 """A real redis-server, a proxy before it, and what is built on them."""
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,31 @@ from qdts.service.redis.config import RedisConfig
 from qdts.service.redis.level import RedisLevel
 
 SECRET = "a secret of tests, long enough"
+
+
+class Lag:
+    """How late the event loop gets to what is due: no bound on time can be kept more closely than that."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            due_at = time.monotonic() + 0.001
+            await asyncio.sleep(0.001)
+            self.worst_s = max(self.worst_s, time.monotonic() - due_at)
+
+    def allows(self, seconds: float) -> float:
+        """What a bound on time comes to here: some turns of the loop are needed to notice that it has passed."""
+        return seconds + 0.005 + 4 * self.worst_s
+
+
+@pytest.fixture(name="lag")
+async def _lag() -> AsyncIterator[Lag]:
+    lag = Lag()
+    watching = asyncio.ensure_future(lag.watch())
+    yield lag
+    watching.cancel()
 
 
 @pytest.fixture(name="redis")

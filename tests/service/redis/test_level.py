@@ -27,7 +27,6 @@ RULES = (
     "+del",
     "+eval",
     "+ping",
-    "+client|setinfo",
 )
 
 

@@ -153,19 +153,21 @@ async def test_a_server_starts_without_redis(serve: Any, redis: RedisServer, con
 
 @pytest.mark.parametrize("fault", ["slow", "reset", "garbage", "silence", "killed", "stopped", "full", "read_only"])
 async def test_no_call_fails_and_none_waits_long(
-    serve: Any, redis: RedisServer, proxy: FaultProxy, config: Any, fault: str
+    serve: Any, redis: RedisServer, proxy: FaultProxy, config: Any, fault: str, lag: Any
 ) -> None:
-    server = await serve(redis=config(proxy.url, budget_ms=20.0, breaker_open_s=0.2))
+    server = await serve(redis=config(proxy.url, budget_ms=20.0, breaker_open_s=60.0))
     await server.summarize()
     inject(fault, redis, proxy)
     before = added(server)
-    replies = await asyncio.gather(*(server.summarize(query=f"What is number {number}?") for number in range(40)))
+    calls = (server.summarize(query=f"What is number {number}?", timeout=60) for number in range(40))
+    replies = await asyncio.gather(*calls)
     seconds, count = (after - then for after, then in zip(added(server), before, strict=True))
     if fault == "stopped":
         redis.go_on()
     assert {reply.rung for reply in replies} == {pb.RUNG_FULL}
     assert server.model.num_starts == 41
-    assert seconds / max(1, count) < 0.05
+    assert count > 0, "Redis was asked"
+    assert seconds / count < lag.allows(0.020)
 
 
 def inject(fault: str, redis: RedisServer, proxy: FaultProxy) -> None:
