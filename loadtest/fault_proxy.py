@@ -11,7 +11,14 @@ from typing import Self
 
 CHUNK = 1 << 16
 # Not RESP at all, cut short, of the wrong type, and longer than it will ever be.
-NONSENSE = (b"\x00\xff nonsense \xfe\r\n", b"$5\r\nab\r\n", b":many\r\n", b"*2\r\n+O", b"+OK\r\n", b"$999999999\r\nx")
+NONSENSE: tuple[bytes, ...] = (
+    b"\x00\xff nonsense \xfe\r\n",
+    b"$5\r\nab\r\n",
+    b":many\r\n",
+    b"*2\r\n+O",
+    b"+OK\r\n",
+    b"$999999999\r\nx",
+)
 
 
 class Fault(Enum):

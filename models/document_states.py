@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qdts.models.runtimes.base import Ids, Runtime, States
 
-_LARGEST = 127
+_LARGEST = np.float32(127)
 
 
 @dataclass(frozen=True, slots=True)

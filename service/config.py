@@ -19,6 +19,8 @@ from qdts.service.redis.config import RedisConfig
 
 ENV_PREFIX = "QDTS_"
 ENV_CONFIG_FILE = "QDTS_CONFIG"
+# Keys whose values no error may quote.
+_SECRETS = frozenset({"password", "secret"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +221,8 @@ def _convert(name: str, value: object, hint: object) -> object:
         return value
     if isinstance(value, int | float | str) and not isinstance(value, bool) and hint is not str:
         return _number(name, value, cast("type[int] | type[float]", hint))
-    raise ConfigError(f"{name} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    shown = "(not shown)" if name.split(".")[-1] in _SECRETS else repr(value)
+    raise ConfigError(f"{name} = {shown}: must be {getattr(hint, '__name__', hint)}")
 
 
 def _choice(name: str, value: object, choices: tuple[object, ...]) -> object:

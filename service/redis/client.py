@@ -8,10 +8,10 @@ requests: none waits for a Redis that is not known to answer.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from redis import exceptions
 
@@ -173,7 +173,7 @@ class RedisClient:
             return None
         started_at = time.monotonic()
         call = _Call(work, self._places)
-        task = self._start(call)
+        task = self._start(call.run())
         try:
             await asyncio.wait({task}, timeout=(1 - WAKE_SHARE) * allowed_s)
         finally:
@@ -190,7 +190,7 @@ class RedisClient:
         """Whether the breaker is closed; it is the time to try, if it is not and that is due."""
         breaker = self._breakers[side]
         if breaker.state is not BreakerState.CLOSED and breaker.allows():
-            self._start(_Call(lambda: self._probe(side), asyncio.Semaphore()))
+            self._start(self._probe(side))
         return breaker.state is BreakerState.CLOSED
 
     async def _probe(self, side: Side) -> None:
@@ -203,12 +203,12 @@ class RedisClient:
         (self._breakers[side].succeeded if is_well else self._breakers[side].failed)()
 
     async def _answers(self, work: Callable[[], Awaitable[object]], within_s: float) -> bool:
-        task = self._start(_Call(work, self._places))
+        task = self._start(_Call(work, self._places).run())
         await asyncio.wait({task}, timeout=within_s)
         return task.done() and not task.cancelled() and task.exception() is None
 
-    def _start(self, call: _Call[_Result]) -> "asyncio.Task[_Result]":
-        task = asyncio.ensure_future(call.run())
+    def _start(self, work: Coroutine[Any, Any, _Result]) -> "asyncio.Task[_Result]":
+        task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task

@@ -57,3 +57,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_one_source_for_each_secret() -> None:
     with pytest.raises(ConfigError, match="redis.password and redis.password_file: set one of them"):
         RedisConfig(password="a", password_file="b")
+
+
+def test_an_error_quotes_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "qdts.toml"
+    file.write_text("[redis]\npassword = 12345\n")
+    with pytest.raises(ConfigError, match=r"redis.password = \(not shown\): must be str") as caught:
+        load_config(file, {})
+    assert "12345" not in str(caught.value)

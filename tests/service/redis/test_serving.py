@@ -151,6 +151,17 @@ async def test_a_server_starts_without_redis(serve: Any, redis: RedisServer, con
     assert (await server.summarize()).rung == pb.RUNG_FULL
 
 
+async def test_a_model_that_keeps_states_is_told_where_others_do(
+    serve: Any, kit: Any, redis: RedisServer, config: Any
+) -> None:
+    stores = list[Any]()
+    sharing: Any = type("Sharing", (kit.Model,), {"share_states": lambda model, store: stores.append(store)})
+    await serve(sharing(), redis=config(redis.url))
+    await serve(sharing(), redis=config(redis.url, states=False))
+    await serve(sharing())
+    assert [type(store).__name__ for store in stores] == ["RedisStates"]
+
+
 @pytest.mark.parametrize("fault", ["slow", "reset", "garbage", "silence", "killed", "stopped", "full", "read_only"])
 async def test_no_call_fails_and_none_waits_long(
     serve: Any, redis: RedisServer, proxy: FaultProxy, config: Any, fault: str, lag: Any
