@@ -45,10 +45,18 @@ lint: setup ## style, and which layer may import which
 types: setup ## pyright, strict on service, models and kernels
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-test: setup ## all tests; ARGS='-k client' for some
+# Tests of the shared cache start a redis-server of their own. Where there is none and it cannot be installed they are
+# skipped, unless QDTS_REQUIRE_REDIS is set.
+.PHONY: redis
+redis:
+	@command -v redis-server > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server > /dev/null; } || \
+	  echo 'no redis-server: tests that need one are skipped'
+
+test: setup redis ## all tests; ARGS='-k client' for some
 	$(BIN)/pytest $(ARGS)
 
-coverage: setup ## all tests, and what they leave out
+coverage: setup redis ## all tests, and what they leave out
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # The environment that serves: no torch, no tools, the package installed and not linked.

@@ -8,6 +8,7 @@ soak.py            what stays behind after minutes of load and ten thousand call
 locustfile.py      the same load from Locust, for those who have it; the extra `load`
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
+faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py, counting_model.py
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/
 bench_roofline.py  how near a request is to what the CPU can do: roofline/
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/

@@ -1,21 +1,23 @@
 """Encoder output kept per document: what was read once need not be read again, which is what `indexed` mode is for.
 
 Kept as int8 with a scale per token, a quarter of float32 (what that loses: docs/lab-log.md). Keys are digests of the
-encoder's input ids: the same ids, the same states. Shapes: S document tokens · C hidden.
+encoder's input ids: the same ids, the same states. Behind it there may be a store that other processes read and write,
+too. Shapes: S document tokens · C hidden.
 """
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from qdts.models.runtimes.base import Ids, Runtime, States
 
-_LARGEST = 127
+_LARGEST = np.float32(127)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,28 @@ class PackedStates:
         return self.values.nbytes + self.scales.nbytes
 
 
-class DocumentStates:
-    """The states of the documents read last, at most `max_bytes` of them. One thread at a time."""
+class StatesStore(Protocol):
+    """States that processes share. Never fails, and never takes long: one that does not answer holds nothing."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def load(self, key: bytes) -> PackedStates | None:
+        """What is under `key`. Waits, within a bound of its own."""
+        ...
+
+    def save(self, key: bytes, states: PackedStates) -> None:
+        """Keep `states`, later; does not wait."""
+        ...
+
+
+class DocumentStates:
+    """The states of the documents read last, at most `max_bytes` of them. One thread reads; any may fetch."""
+
+    def __init__(self, max_bytes: int, store: StatesStore | None = None) -> None:
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be at least 0, is {max_bytes}")
         self._max_bytes = max_bytes
+        self._store = store
         self._kept: OrderedDict[bytes, PackedStates] = OrderedDict()
+        self._changing = threading.Lock()
         self.num_bytes = 0
         self.num_hits = 0
         self.num_misses = 0
@@ -61,27 +77,40 @@ class DocumentStates:
         """Whether the states of a document (S,) are kept."""
         return _key(document) in self._kept
 
+    def fetch(self, document: Ids) -> None:
+        """Bring the states of a document (S,) here if another process has read it: beside the thread that reads."""
+        if self._store is None or self.knows(document):
+            return
+        key = _key(document)
+        states = self._store.load(key)
+        if states is not None and len(states.values) == len(document):
+            with self._changing:
+                self._keep(key, states)
+
     def read(self, runtime: Runtime, documents: Sequence[Ids]) -> list[States]:
         """The states of each document (S_i,): kept ones, and the others encoded now, and kept.
 
         What was encoded now is answered as it will be kept, so that a document's second summary is its first.
         """
         keys = [_key(document) for document in documents]
-        missing = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._kept}
+        with self._changing:  # fetching may drop what is known now
+            known = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: document for key, document in zip(keys, documents, strict=True) if key not in known}
         self.num_misses += len(missing)
         self.num_hits += len(keys) - len(missing)
         encoded = runtime.encode(list(missing.values())) if missing else []
         fresh = {key: PackedStates.pack(states) for key, states in zip(missing, encoded, strict=True)}
-        found = [(fresh.get(key) or self._kept[key]).unpack() for key in keys]
-        for key in keys:
-            self._keep(key, fresh.get(key))
-        return found
+        with self._changing:
+            for key in keys:
+                self._keep(key, fresh.get(key) or known[key])
+        if self._store is not None:
+            for key, states in fresh.items():
+                self._store.save(key, states)
+        return [(fresh.get(key) or known[key]).unpack() for key in keys]
 
-    def _keep(self, key: bytes, states: PackedStates | None) -> None:
+    def _keep(self, key: bytes, states: PackedStates) -> None:
         """Put in front, and drop from the other end what is too much."""
         if key not in self._kept:
-            if states is None:
-                return  # dropped for the sake of another of the same call
             self._kept[key] = states
             self.num_bytes += states.num_bytes
         self._kept.move_to_end(key)

@@ -21,7 +21,7 @@ from qdts.models.decoding.gate import DraftGate
 from qdts.models.decoding.greedy import GreedyDecoder, Row
 from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.document import Document, Summary, SummarySentence
-from qdts.models.document_states import DocumentStates
+from qdts.models.document_states import DocumentStates, StatesStore
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import verify
@@ -82,7 +82,7 @@ class Summarizer:
         self._config = config
         self._settings = settings or ModelSettings()
         self._gate = gate
-        self._states = DocumentStates(config.states_bytes) if config.states_bytes and config.mode == "indexed" else None
+        self._states = DocumentStates(config.states_bytes) if _keeps_states(config) else None
 
     @classmethod
     def load(cls, path: Path, config: SummarizerConfig | None = None) -> Self:
@@ -111,6 +111,12 @@ class Summarizer:
         """What executes the model."""
         return self._runtime.info
 
+    def share_states(self, store: StatesStore) -> None:
+        """Keep document states in `store`, too, and look there for what other processes have read. Before first use;
+        changes nothing where states are not kept."""
+        if _keeps_states(self._config):
+            self._states = DocumentStates(self._config.states_bytes, store)
+
     def prepare(
         self,
         query: str,
@@ -120,10 +126,16 @@ class Summarizer:
         mode: Mode | None = None,
         passages_only: bool = False,
     ) -> Prompt:
-        """Text work: choose passages, tokenise, compute features. May run in any thread. `mode` None: the config's."""
-        return self._builder.build(
+        """Text work: choose passages, tokenise, compute features. May run in any thread. `mode` None: the config's.
+
+        States that other processes have are fetched here, so that the model's thread need not wait for them.
+        """
+        prompt = self._builder.build(
             query, document, max_words=max_words, mode=mode or self._config.mode, passages_only=passages_only
         )
+        if self._states is not None:
+            self._states.fetch(prompt.encoder_ids)
+        return prompt
 
     def num_unread(self, prompt: Prompt) -> int:
         """Tokens that are to be encoded for it, now. Not thread-safe, as all but `prepare`."""
@@ -135,6 +147,10 @@ class Summarizer:
         """Encode the documents and open one sequence each."""
         trims = self._settings.copying.trims
         return Generation(self._runtime, prompts, self._config, trims=trims, gate=self._gate, kept=self._states)
+
+
+def _keeps_states(config: SummarizerConfig) -> bool:
+    return config.mode == "indexed" and config.states_bytes > 0
 
 
 def open_gate(runtime: Runtime, max_batch: int) -> DraftGate:

@@ -6,7 +6,10 @@ server.py         grpc.aio, reflection, drain; health.py, grpc.health.v1
 interceptors.py   request id, parsing, metrics, one log line per call; errors.py, error -> status
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
-answering.py      cache -> single flight -> ladder; cache.py, single_flight.py, deadline.py
+answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py
+cache.py          entries, their lives, their keys, the level in this process; cache_levels.py, that and the shared one;
+                  revalidation.py, making anew what still answers; cache_metrics.py
+redis/            the level that processes share
 ladder.py         the best rung that time and capacity allow; costs.py predicts, extraction.py needs no model
 engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue
 generative.py     what the engine asks of a model

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from qdts.errors import DeadlineExceeded
-from qdts.service.cache import CacheKeys, Entry, ReplyCache
+from qdts.service.cache import CacheKeys, Entry
+from qdts.service.cache_levels import ReplyCache
 from qdts.service.deadline import Deadline
 from qdts.service.extraction import EXTRACTIVE_VERSION
 from qdts.service.ladder import Ladder, OnText
 from qdts.service.metrics import Metrics
 from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, Rung
-from qdts.service.request import CachePolicy, Request
+from qdts.service.request import CachePolicy, Priority, Request
+from qdts.service.revalidation import Revalidation
 from qdts.service.single_flight import SingleFlight
 
 # A shared reply that was cut short is good enough for callers with no more time than this beyond its maker's.
@@ -43,6 +45,7 @@ class Answerer:
         self._keys = keys
         self._metrics = metrics
         self._flights: SingleFlight[_Shared] = SingleFlight()
+        self._revalidation = Revalidation(metrics.cache)
 
     @property
     def ladder(self) -> Ladder:
@@ -62,16 +65,24 @@ class Answerer:
         self._metrics.observe_reply(reply)
         return reply
 
+    def close(self) -> None:
+        """Make nothing anew any more."""
+        self._revalidation.close()
+
     async def _answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
-        if self._cache is None or request.cache_policy is CachePolicy.BYPASS:
+        cache = self._cache
+        if cache is None or request.cache_policy is CachePolicy.BYPASS:
             return await self._ladder.climb(request, deadline, on_text)
         key = self._keys.key(request, method=self._method(request))
         entry = None
         if request.cache_policy is not CachePolicy.REFRESH:
-            entry = await self._cache.get(key)
+            entry = await cache.get(key, self._ladder.model_deadline(request, deadline))
         if entry is not None and entry.is_fresh:
-            return entry.reply.from_cache(stale=False)
-        reply = await self._share(key, request, deadline, on_text)
+            return await self._recall(entry, request, deadline)
+        if entry is not None and entry.reply and _takes_stale(request) and cache.may_revalidate(entry):
+            self._revalidate(cache, key, request)
+            return entry.reply.from_cache(stale=True)
+        reply = await self._share(cache, key, request, deadline, on_text)
         return _prefer_stale(entry, reply, request)
 
     def _admit_lack(self, request: Request, reply: Reply) -> Reply:
@@ -86,14 +97,29 @@ class Answerer:
             return EXTRACTIVE_VERSION
         return generator.summarizer.version
 
-    async def _share(self, key: bytes, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
+    async def _recall(self, entry: Entry, request: Request, deadline: Deadline) -> Reply:
+        """What a fresh entry says: the reply, or that the model need not try."""
+        if entry.reply is not None:
+            return entry.reply.from_cache(stale=False)
+        reasons = (DegradeReason.GUARD_REJECTED,)
+        reply = await self._ladder.climb_from(Rung.EXTRACTIVE, request, deadline, reasons)
+        return replace(reply, cache_status=CacheStatus.HIT)
+
+    def _revalidate(self, cache: ReplyCache, key: bytes, request: Request) -> None:
+        """Behind those who wait for an answer."""
+        anew = replace(request, priority=max(request.priority, Priority.PREFETCH))
+        self._revalidation.start(key, lambda until: self._share(cache, key, anew, until, None))
+
+    async def _share(
+        self, cache: ReplyCache, key: bytes, request: Request, deadline: Deadline, on_text: OnText | None
+    ) -> Reply:
         """The reply of the flight under `key`: one's own, or another's that was not in more of a hurry."""
         while True:
             is_leader = key not in self._flights
             try:
                 shared = await self._flights.join(
                     key,
-                    lambda tell: self._make(key, request, deadline, tell),
+                    lambda tell: self._make(cache, key, request, deadline, tell),
                     timeout_s=self._patience_s(request, deadline, is_leader=is_leader),
                     listener=on_text,
                 )
@@ -104,7 +130,7 @@ class Answerer:
                 if is_leader or deadline.expired:
                     raise
                 continue
-            if is_leader:
+            if is_leader or shared.reply.cache_status is CacheStatus.HIT:
                 return shared.reply
             if not (shared.was_cut_short and shared.deadline.at + HURRY_S < deadline.at):
                 return replace(shared.reply, cache_status=CacheStatus.SHARED)
@@ -113,20 +139,29 @@ class Answerer:
         """How long to wait for a flight: its leader's ladder keeps the leader's deadline by itself."""
         return deadline.remaining_s if is_leader else self._ladder.model_deadline(request, deadline).remaining_s
 
-    async def _make(self, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]) -> _Shared:
+    async def _make(
+        self, cache: ReplyCache, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]
+    ) -> _Shared:
         is_refresh = request.cache_policy is CachePolicy.REFRESH
-        reply = replace(
-            await self._ladder.climb(request, deadline, tell),
-            cache_status=CacheStatus.BYPASS if is_refresh else CacheStatus.MISS,
-        )
-        if self._cache is not None and not reply.reasons:
-            await self._cache.put(key, reply)
+        until = self._ladder.model_deadline(request, deadline)
+        async with cache.turn(key, until, is_refresh=is_refresh) as turn:
+            if turn.found is not None:
+                return _Shared(reply=await self._recall(turn.found, request, deadline), deadline=deadline)
+            reply = replace(
+                await self._ladder.climb(request, deadline, tell),
+                cache_status=CacheStatus.BYPASS if is_refresh else CacheStatus.MISS,
+            )
+            turn.made = cache.entry(reply)
         return _Shared(reply=reply, deadline=deadline)
+
+
+def _takes_stale(request: Request) -> bool:
+    return request.cache_policy is CachePolicy.DEFAULT
 
 
 def _prefer_stale(entry: Entry | None, reply: Reply, request: Request) -> Reply:
     """A reply past its time is better than one made without the model for want of time or capacity."""
-    if entry is None or request.cache_policy is not CachePolicy.DEFAULT:
+    if entry is None or entry.reply is None or not _takes_stale(request):
         return reply
     if not reply.reasons or reply.rung < Rung.STALE:
         return reply

@@ -15,9 +15,12 @@ from typing import Literal, cast, get_args, get_origin, get_type_hints
 
 from qdts.errors import ConfigError
 from qdts.service.limits import Limits, require_between
+from qdts.service.redis.config import RedisConfig
 
 ENV_PREFIX = "QDTS_"
 ENV_CONFIG_FILE = "QDTS_CONFIG"
+# Keys whose values no error may quote.
+_SECRETS = frozenset({"password", "secret"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +63,23 @@ class CacheConfig:
     max_entries: int = 50_000  # 0: no cache
     max_bytes: int = 64 * 1024 * 1024
     ttl_s: float = 3600.0
+    # Up to such a share sooner, by chance: what was made together is not made anew together.
+    ttl_jitter: float = 0.1
+    # For so long after its time an entry answers at once, and is made anew meanwhile.
+    revalidate_s: float = 60.0
     # For so long after its time an entry may still answer where the alternative is worse.
     stale_s: float = 3600.0
+    # For so long it is remembered that the model cannot answer a request.
+    negative_s: float = 60.0
 
     def __post_init__(self) -> None:
         require_between("cache.max_entries", self.max_entries, 0, 100_000_000)
         require_between("cache.max_bytes", self.max_bytes, 0, 1 << 40)
         require_between("cache.ttl_s", self.ttl_s, 0, 30 * 86400)
+        require_between("cache.ttl_jitter", self.ttl_jitter, 0, 0.9)
+        require_between("cache.revalidate_s", self.revalidate_s, 0, 30 * 86400)
         require_between("cache.stale_s", self.stale_s, 0, 30 * 86400)
+        require_between("cache.negative_s", self.negative_s, 0, 86400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,7 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    redis: RedisConfig = field(default_factory=RedisConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -208,7 +221,8 @@ def _convert(name: str, value: object, hint: object) -> object:
         return value
     if isinstance(value, int | float | str) and not isinstance(value, bool) and hint is not str:
         return _number(name, value, cast("type[int] | type[float]", hint))
-    raise ConfigError(f"{name} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    shown = "(not shown)" if name.split(".")[-1] in _SECRETS else repr(value)
+    raise ConfigError(f"{name} = {shown}: must be {getattr(hint, '__name__', hint)}")
 
 
 def _choice(name: str, value: object, choices: tuple[object, ...]) -> object:

@@ -1,9 +1,10 @@
 """What the engine asks of a generative model; qdts.models.summarizer has the real one."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qdts.models.document import Document, Summary
+from qdts.models.document_states import StatesStore
 from qdts.models.runtimes.base import RuntimeInfo
 from qdts.service.scheduler import Prompt
 
@@ -60,4 +61,13 @@ class Summarizer(Protocol):
 
     def start(self, prompts: Sequence[Prompt]) -> Generation:
         """Encode; their indices are 0, 1 and so on."""
+        ...
+
+
+@runtime_checkable
+class SharesStates(Protocol):
+    """A model that can look for document states where other processes put them."""
+
+    def share_states(self, store: StatesStore) -> None:
+        """Before first use."""
         ...

@@ -5,18 +5,21 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from qdts import __version__
 from qdts.errors import ConfigError, Draining, Unsupported, WeightsError
 from qdts.models.document import Document
 from qdts.models.shipped import find_model
 from qdts.service import logs
 from qdts.service.answering import Answerer
-from qdts.service.cache import CacheKeys, LruCache
-from qdts.service.config import EngineConfig, ServerConfig
+from qdts.service.cache import CacheKeys, Lifetimes, LruCache
+from qdts.service.cache_levels import ReplyCache
+from qdts.service.config import CacheConfig, EngineConfig, ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
-from qdts.service.generative import Summarizer
+from qdts.service.generative import SharesStates, Summarizer
 from qdts.service.health import Health, State
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder
@@ -24,6 +27,9 @@ from qdts.service.metrics import Metrics, MetricsEndpoint
 from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
+
+if TYPE_CHECKING:
+    from qdts.service.redis.level import RedisLevel
 
 WARM_UP_S = 60.0
 ENGINE_STOP_S = 5.0
@@ -111,6 +117,8 @@ class Application:
         self._threads = TextThreads(config.engine.num_text_threads)
         self._endpoint: MetricsEndpoint | None = None
         self._generator: Generator | None = None
+        self._answerer: Answerer | None = None
+        self._redis: RedisLevel | None = None
         self._deaths: set[asyncio.Task[None]] = set()
 
     @property
@@ -125,11 +133,15 @@ class Application:
             self._endpoint = _metrics_endpoint(self.metrics, self._config)
         await self.health.become(State.LOADING)
         await self._server.start()
+        if self._config.redis.url:
+            self._redis = await _open_redis(self._config, self.metrics)
         summarizer = await asyncio.to_thread(self._load, self._config.engine)
+        if summarizer is not None and self._redis is not None:
+            _share_states(summarizer, self._redis, self._config.engine)
         if summarizer is not None:
             self._generator = self._start_engine(summarizer)
         await self._warm_up()
-        self._servicer.answerer = self._build_answerer()
+        self._servicer.answerer = self._answerer = self._build_answerer()
         await self.health.become(State.READY)
         logs.info("ready", port=self.port, model=summarizer.version if summarizer else None)
 
@@ -137,10 +149,14 @@ class Application:
         """Drain, then end what was started."""
         logs.info("draining", state=self.health.state.value)
         await self._server.drain()
+        if self._answerer is not None:
+            self._answerer.close()
         if self._generator is not None:
             error = Draining("the server is about to exit")
             await asyncio.to_thread(self._generator.engine.stop, error, timeout_s=ENGINE_STOP_S)
         self._threads.close()
+        if self._redis is not None:
+            await self._redis.close()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
         logs.info("stopped")
@@ -170,18 +186,23 @@ class Application:
         return Ladder(threads=self._threads, generator=self._generator, auto=auto)
 
     def _build_answerer(self) -> Answerer:
-        config = self._config.cache
-        cache = LruCache(
-            max_entries=config.max_entries,
-            max_bytes=config.max_bytes,
-            ttl_s=config.ttl_s,
-            stale_s=config.stale_s,
-        )
         return Answerer(
             ladder=self._build_ladder(),
-            cache=cache if config.max_entries else None,
-            keys=CacheKeys(),
+            cache=self._build_cache(),
+            keys=CacheKeys(self._redis and self._redis.secret, variant=_variant(self._config.engine)),
             metrics=self.metrics,
+        )
+
+    def _build_cache(self) -> ReplyCache | None:
+        config = self._config.cache
+        if not config.max_entries and self._redis is None:
+            return None
+        lifetimes = _lifetimes(config)
+        return ReplyCache(
+            near=LruCache(max_entries=config.max_entries, max_bytes=config.max_bytes, lifetimes=lifetimes),
+            far=self._redis and self._redis.replies,
+            lifetimes=lifetimes,
+            metrics=self.metrics.cache,
         )
 
     async def _warm_up(self) -> None:
@@ -192,6 +213,36 @@ class Application:
             if reply.reasons:
                 reasons = ", ".join(reason.name.lower() for reason in reply.reasons)
                 raise WeightsError(f"the model failed its warm-up request ({reasons}); the log says where")
+
+
+def _lifetimes(config: CacheConfig) -> Lifetimes:
+    return Lifetimes(
+        ttl_s=config.ttl_s,
+        stale_s=config.stale_s,
+        revalidate_s=config.revalidate_s,
+        negative_s=config.negative_s,
+        jitter=config.ttl_jitter,
+    )
+
+
+async def _open_redis(config: ServerConfig, metrics: Metrics) -> "RedisLevel":
+    # Imported here: a server without Redis needs no client of it.
+    from qdts.service.redis.level import RedisLevel
+
+    level = RedisLevel(config.redis, _lifetimes(config.cache), metrics.cache)
+    await level.open()
+    return level
+
+
+def _share_states(summarizer: Summarizer, redis: "RedisLevel", config: EngineConfig) -> None:
+    store = redis.states(f"{summarizer.version} {_variant(config)}")
+    if store is not None and isinstance(summarizer, SharesStates):
+        summarizer.share_states(store)
+
+
+def _variant(config: EngineConfig) -> str:
+    """What changes answers though the model's version does not."""
+    return f"{__version__} {config.runtime} {config.precision} {config.mode}"
 
 
 def _metrics_endpoint(metrics: Metrics, config: ServerConfig) -> MetricsEndpoint:

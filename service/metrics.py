@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from qdts.service.cache_metrics import CacheMetrics
 from qdts.service.reply import CacheStatus, Reply
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -37,6 +38,7 @@ class Metrics:
             registry=r,
         )
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
+        self.cache = CacheMetrics(r)
         self._ready = Gauge("qdts_ready", "1 while the server is warmed up and not draining.", registry=r)
 
     def observe_call(self, method: str, code: str, seconds: float) -> None:

@@ -47,7 +47,7 @@ def _rungs(config: ServerConfig, *, has_model: bool) -> list[Rung]:
     rungs = [Rung.EXTRACTIVE, Rung.LEAD]
     if has_model:
         rungs += [Rung.FULL, Rung.PASSAGES]
-    if config.cache.max_entries:
+    if config.cache.max_entries or config.redis.url:
         rungs += [Rung.CACHE, Rung.STALE] if config.cache.stale_s else [Rung.CACHE]
     return sorted(rungs)
 

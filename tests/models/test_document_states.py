@@ -1,5 +1,7 @@
 """Documents are encoded once; what is kept stays within its bound and close to what was encoded."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,3 +86,57 @@ def test_it_says_what_it_knows() -> None:
     kept.read(Counting(), [first])  # pyright: ignore[reportArgumentType]
     assert kept.knows(first.copy()) and not kept.knows(second)
     assert (kept.num_hits, kept.num_misses) == (0, 1), "asking is not reading"
+
+
+class Store:
+    """What other processes have read."""
+
+    def __init__(self) -> None:
+        self.saved: dict[bytes, PackedStates] = {}
+        self.num_loads = 0
+
+    def load(self, key: bytes) -> PackedStates | None:
+        self.num_loads += 1
+        return self.saved.get(key)
+
+    def save(self, key: bytes, states: PackedStates) -> None:
+        self.saved[key] = states
+
+
+def test_what_was_encoded_is_shared_and_fetched_once() -> None:
+    store, runtime, (first, second) = Store(), Counting(), documents(5, 6)
+    here, there = DocumentStates(10_000, store), DocumentStates(10_000, store)
+    here.read(runtime, [first])  # pyright: ignore[reportArgumentType]
+    assert len(store.saved) == 1
+    for document in (first, first, second):
+        there.fetch(document)
+    assert store.num_loads == 2, "what is known is not asked for"
+    assert there.knows(first) and not there.knows(second)
+    there.read(runtime, [first, second])  # pyright: ignore[reportArgumentType]
+    assert [len(document) for document in runtime.encoded] == [5, 6]
+    assert len(store.saved) == 2
+
+
+def test_fetched_states_of_another_length_are_refused() -> None:
+    store, (first, second) = Store(), documents(5, 6)
+    DocumentStates(10_000, store).read(Counting(), [first])  # pyright: ignore[reportArgumentType]
+    [states] = store.saved.values()
+    store.load = lambda key: states
+    there = DocumentStates(10_000, store)
+    there.fetch(second)
+    assert not there.knows(second)
+
+
+def test_fetching_keeps_to_the_bound_while_another_thread_reads() -> None:
+    store, runtime = Store(), Counting()
+    many = documents(*range(5, 25))
+    DocumentStates(1 << 20, store).read(runtime, many)  # pyright: ignore[reportArgumentType]
+    there = DocumentStates(1000, store)
+    with ThreadPoolExecutor(4) as pool:
+        fetching = [pool.submit(there.fetch, document) for document in many * 20]
+        for document in many * 5:
+            [states] = there.read(runtime, [document])  # pyright: ignore[reportArgumentType]
+            np.testing.assert_allclose(states.hidden, hidden_of(document), atol=0.03)
+        for fetched in fetching:
+            fetched.result()
+    assert there.num_bytes == sum(states.num_bytes for states in there._kept.values()) <= 1000

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qdts.errors import WeightsCorrupt
 from qdts.models.document import Document, Summary
+from qdts.models.document_states import PackedStates
 from qdts.models.export.release import export
 from qdts.models.interaction import NUM_FEATURES
 from qdts.models.manifest import Description, write
@@ -317,6 +318,40 @@ def test_what_is_known_is_not_to_be_read(summarizer_dir: Path, prose: str) -> No
         which.start([prompt])
         expected = len(prompt.encoder_ids) if second is None else second
         assert which.num_unread(prompt) == expected + num_query
+
+
+def test_what_another_process_has_read_is_not_to_be_read(summarizer_dir: Path, prose: str) -> None:
+    """The same summary as without, and of the document nothing left to encode."""
+    store = SharedStates()
+    config = replace(CONFIG, mode="indexed", states_bytes=1_000_000)
+    here, there, alone = (Summarizer.load(summarizer_dir, config) for _ in range(3))
+    for process in (here, there):
+        process.share_states(store)
+    summarize(here, "museum", prose, mode="indexed")
+    assert len(store.states) == 1
+    prompt = there.prepare("engine", Document(text=prose), max_words=35)
+    assert there.num_unread(prompt) < len(prompt.encoder_ids)
+    assert generate(there, [prompt]).summary(0) == summarize(alone, "engine", prose, mode="indexed")
+
+
+def test_states_are_not_shared_where_none_are_kept(summarizer_dir: Path, prose: str) -> None:
+    joint, store = Summarizer.load(summarizer_dir, CONFIG), SharedStates()
+    joint.share_states(store)
+    summarize(joint, "museum", prose)
+    assert not store.states
+
+
+class SharedStates:
+    """What processes share, in one."""
+
+    def __init__(self) -> None:
+        self.states: dict[bytes, PackedStates] = {}
+
+    def load(self, key: bytes) -> PackedStates | None:
+        return self.states.get(key)
+
+    def save(self, key: bytes, states: PackedStates) -> None:
+        self.states[key] = states
 
 
 def test_the_mode_is_the_config_s_unless_one_is_named(summarizer_dir: Path) -> None:

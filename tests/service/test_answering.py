@@ -1,5 +1,6 @@
 """Cache, single flight and ladder together, over real gRPC."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from qdts.v1 import summarization_pb2 as pb
 @pytest.fixture(name="stale")
 async def _stale(serve: Any, kit: Any) -> Any:
     """A server whose cache holds a reply that is past its time."""
-    server = await serve(cache=kit.Cache(ttl_s=0.0, stale_s=60.0))
+    server = await serve(cache=kit.Cache(ttl_s=0.0, stale_s=60.0, revalidate_s=0.0))
     await server.stub.Summarize(kit.ask(), timeout=10)
     return server
 
@@ -62,3 +63,47 @@ async def test_server_without_a_cache(serve: Any, kit: Any) -> None:
     for _ in range(2):
         reply = await server.stub.Summarize(kit.ask(), timeout=10)
         assert (reply.rung, reply.cache_status) == (pb.RUNG_FULL, pb.CACHE_STATUS_BYPASS)
+
+
+async def test_young_stale_entry_answers_at_once_and_is_made_anew(serve: Any, kit: Any, eventually: Any) -> None:
+    server = await serve(cache=kit.Cache(ttl_s=0.2, ttl_jitter=0.0, revalidate_s=60.0, stale_s=60.0))
+    await server.summarize()
+    await asyncio.sleep(0.25)
+    server.model.gate.clear()
+    replies = [await server.summarize() for _ in range(3)]  # the model stands still: nobody waits for it
+    assert {(reply.rung, reply.cache_status) for reply in replies} == {(pb.RUNG_STALE, pb.CACHE_STATUS_STALE)}
+    assert not replies[0].degrade_reasons
+    server.model.gate.set()
+    metrics = server.application.metrics
+    assert metrics.value("qdts_cache_revalidations_total") == 1
+    await eventually(lambda: server.model.num_starts == 2 and server.model.num_cancelled == 0)
+    await asyncio.sleep(0.05)
+    assert (await server.summarize()).rung == pb.RUNG_CACHE
+    assert server.model.num_starts == 2
+
+
+async def test_only_fresh_does_not_take_a_young_stale_entry(serve: Any, kit: Any) -> None:
+    server = await serve(cache=kit.Cache(ttl_s=0.0, revalidate_s=60.0, stale_s=60.0))
+    await server.summarize()
+    options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_ONLY_FRESH)
+    assert (await server.summarize(options=options)).rung == pb.RUNG_FULL
+
+
+async def test_what_the_guard_rejects_is_not_tried_again_soon(serve: Any, kit: Any) -> None:
+    server = await serve(cache=kit.Cache(negative_s=60.0))
+    server.model.invents = True
+    first, second = [await server.summarize() for _ in range(2)]
+    for reply in (first, second):
+        assert (reply.rung, list(reply.degrade_reasons)) == (pb.RUNG_EXTRACTIVE, [pb.DEGRADE_REASON_GUARD_REJECTED])
+    assert first.summary == second.summary
+    assert server.model.num_starts == 1
+    lookups = "qdts_cache_lookups_total"
+    assert server.application.metrics.value(lookups, level="process", result="negative") == 1
+
+
+async def test_what_failed_for_the_moment_is_tried_again(serve: Any, kit: Any) -> None:
+    server = await serve(cache=kit.Cache(negative_s=60.0))
+    server.model.step_error = ValueError("boom")
+    assert (await server.summarize()).rung == pb.RUNG_EXTRACTIVE
+    server.model.step_error = None
+    assert (await server.summarize()).rung == pb.RUNG_FULL

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from qdts.models.document import Document, Span, Summary, SummarySentence
-from qdts.service.cache import ENTRY_OVERHEAD_BYTES, CacheKeys, LruCache, size_of
-from qdts.service.reply import CacheStatus, Reply, Rung
+from qdts.service.cache import ENTRY_OVERHEAD_BYTES, CacheKeys, Entry, Lifetimes, LruCache, size_of
+from qdts.service.reply import CacheStatus, DegradeReason, Reply, Rung
 from qdts.service.request import CachePolicy, Priority, Request, View
 
 REQUEST = Request(query="q", document=Document(text="t"), document_sha256="ab", max_words=35)
@@ -26,9 +26,18 @@ class Clock:
         return self.now
 
 
-def cache(**bounds: Any) -> LruCache:
-    settings: dict[str, Any] = {"max_entries": 10, "max_bytes": 1 << 20, "ttl_s": 10.0} | bounds
-    return LruCache(**settings)
+LIFETIMES = Lifetimes(ttl_s=10.0)
+
+
+def entry(lifetimes: Lifetimes = LIFETIMES) -> Entry:
+    made = lifetimes.entry(reply())
+    assert made is not None
+    return made
+
+
+def cache(lifetimes: Lifetimes = LIFETIMES, **bounds: Any) -> LruCache:
+    settings: dict[str, Any] = {"max_entries": 10, "max_bytes": 1 << 20} | bounds
+    return LruCache(lifetimes=lifetimes, **settings)
 
 
 @pytest.mark.parametrize(
@@ -69,42 +78,94 @@ def test_model_version_and_secret_change_the_key() -> None:
     assert len(keys.key(REQUEST, method="m")) == 32
 
 
-async def test_fresh_then_stale_then_gone() -> None:
+def test_variant_changes_the_key() -> None:
+    keys = [CacheKeys(b"secret", variant=variant).key(REQUEST, method="m") for variant in ("", "int8", "fp32")]
+    assert len(set(keys)) == 3
+
+
+def test_fresh_then_stale_then_gone() -> None:
     clock = Clock()
-    lru = cache(ttl_s=10.0, stale_s=5.0, clock=clock)
-    await lru.put(b"k", reply())
+    lifetimes = Lifetimes(ttl_s=10.0, stale_s=5.0)
+    lru = cache(lifetimes, clock=clock)
+    lru.put(b"k", entry(lifetimes))
     for now, expected in ((9.9, True), (10.0, False), (14.9, False), (15.0, None)):
         clock.now = now
-        entry = await lru.get(b"k")
-        assert (entry.is_fresh if entry else None) is expected
+        found = lru.get(b"k")
+        assert (found.is_fresh if found else None) is expected
     assert (len(lru), lru.num_bytes) == (0, 0)
 
 
-async def test_least_recently_used_leaves_first() -> None:
+def test_age_counts_from_when_an_entry_was_made() -> None:
+    clock = Clock()
+    lru = cache(clock=clock)
+    lru.put(b"k", replace(entry(), age_s=7.0))
+    clock.now = 2.0
+    found = lru.get(b"k")
+    assert found is not None and found.age_s == 9.0 and found.is_fresh
+
+
+def test_least_recently_used_leaves_first() -> None:
     lru = cache(max_entries=2)
-    await lru.put(b"a", reply())
-    await lru.put(b"b", reply())
-    await lru.get(b"a")
-    await lru.put(b"c", reply())
-    assert [bool(await lru.get(key)) for key in (b"a", b"b", b"c")] == [True, False, True]
+    lru.put(b"a", entry())
+    lru.put(b"b", entry())
+    lru.get(b"a")
+    lru.put(b"c", entry())
+    assert [bool(lru.get(key)) for key in (b"a", b"b", b"c")] == [True, False, True]
 
 
-async def test_bytes_are_bounded_and_counted() -> None:
-    one = size_of(reply())
+def test_bytes_are_bounded_and_counted() -> None:
+    one = size_of(entry())
     assert one == ENTRY_OVERHEAD_BYTES + 400
     lru = cache(max_bytes=3 * one)
     for number in range(50):
-        await lru.put(bytes([number]), reply())
+        lru.put(bytes([number]), entry())
         assert lru.num_bytes <= 3 * one
     assert len(lru) == 3
-    await lru.put(bytes([49]), reply("y"))
-    assert lru.num_bytes == 2 * one + size_of(reply("y"))
+    small = Entry(reply=reply("y"), fresh_s=10)
+    lru.put(bytes([49]), small)
+    assert lru.num_bytes == 2 * one + size_of(small)
 
 
-async def test_what_is_larger_than_the_cache_is_not_kept() -> None:
+def test_what_is_larger_than_the_cache_is_not_kept() -> None:
     lru = cache(max_bytes=100)
-    await lru.put(b"k", reply())
-    assert (await lru.get(b"k"), len(lru)) == (None, 0)
+    lru.put(b"k", entry())
+    assert (lru.get(b"k"), len(lru)) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "kind"),
+    [
+        ((), "reply"),
+        ((DegradeReason.GUARD_REJECTED,), "negative"),
+        ((DegradeReason.DEADLINE_SHORT, DegradeReason.GUARD_REJECTED), "nothing"),
+        ((DegradeReason.ENGINE_FAILED,), "nothing"),
+        ((DegradeReason.OVERLOADED,), "nothing"),
+        ((DegradeReason.DEADLINE_MISSED,), "nothing"),
+    ],
+)
+def test_only_good_replies_and_lasting_failures_are_kept(reasons: tuple[DegradeReason, ...], kind: str) -> None:
+    kept = Lifetimes(ttl_s=10, negative_s=3).entry(replace(reply(), reasons=reasons))
+    expected = {"reply": (True, 10), "negative": (False, 3), "nothing": None}[kind]
+    assert (kept and (kept.reply is not None, kept.fresh_s)) == expected
+
+
+def test_a_negative_entry_is_never_stale() -> None:
+    lifetimes = Lifetimes(ttl_s=10, stale_s=100, revalidate_s=100, negative_s=3)
+    negative = Entry(reply=None, fresh_s=3, age_s=3)
+    assert lifetimes.left_s(negative) == 0 and not lifetimes.may_revalidate(negative)
+
+
+def test_jitter_shortens_by_its_share_at_most() -> None:
+    lives = [Lifetimes(ttl_s=10, jitter=0.2, draw=lambda d=draw: d).entry(reply()) for draw in (0.0, 0.5, 1.0)]
+    assert [life and life.fresh_s for life in lives] == [10, 9, 8]
+    drawn = {entry(Lifetimes(ttl_s=10, jitter=0.2)).fresh_s for _ in range(20)}
+    assert len(drawn) == 20 and all(8 <= fresh_s <= 10 for fresh_s in drawn)
+
+
+def test_may_revalidate_between_fresh_and_stale() -> None:
+    lifetimes = Lifetimes(ttl_s=10, stale_s=100, revalidate_s=5)
+    ages = {age_s: lifetimes.may_revalidate(replace(entry(lifetimes), age_s=age_s)) for age_s in (9.9, 10.0, 14.9, 15)}
+    assert ages == {9.9: False, 10.0: True, 14.9: True, 15: False}
 
 
 def test_reply_from_cache_says_so() -> None:
