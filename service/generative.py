@@ -1,7 +1,7 @@
 """What the engine asks of a generative model; qdts.models.summarizer has the real one."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qdts.models.document import Document, Summary
 from qdts.models.runtimes.base import RuntimeInfo
@@ -60,4 +60,13 @@ class Summarizer(Protocol):
 
     def start(self, prompts: Sequence[Prompt]) -> Generation:
         """Encode; their indices are 0, 1 and so on."""
+        ...
+
+
+@runtime_checkable
+class TimesSteps(Protocol):
+    """A model that knows what a step takes on this machine."""
+
+    def step_ms(self, batch: int) -> float:
+        """Milliseconds of a step of so many sequences. May be asked from any thread."""
         ...
