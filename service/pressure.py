@@ -2,7 +2,8 @@
 
 A controller of the kind of Klein et al. ("Brownout", ICSE 2014), driven by the one signal that admission goes by, the
 wait for the model in targets. It goes one rung down when the smoothed wait has been above 1 for a while, one up when
-it has been below a quarter for longer. In between it stays where it is.
+it has been below a quarter for longer. In between it stays where it is. Short waits on a cheap rung do not say that a
+dearer one can be afforded: where going up was soon followed by going down, the next time is twice as far away.
 """
 
 import math
@@ -12,6 +13,8 @@ from qdts.service.reply import Rung
 RUNGS = (Rung.FULL, Rung.SHORTER, Rung.PASSAGES)
 HIGH, LOW = 1.0, 0.25
 SMOOTHING_S = 0.1
+# Down again within so many holding times is a relapse; the holding time grows to so many of the first.
+RELAPSE, LONGEST = 4, 8
 
 
 class Pressure:
@@ -20,10 +23,12 @@ class Pressure:
     def __init__(self, *, degrade_after_s: float, recover_after_s: float) -> None:
         self._degrade_after_s = degrade_after_s
         self._recover_after_s = recover_after_s
+        self._held_back_s = recover_after_s
         self._level = 0
         self._wait = 0.0
         self._observed_at = -math.inf
         self._since = -math.inf  # when the wait became as high, or as low, as it is
+        self._rose_at = -math.inf
         self.num_changes = 0
 
     @property
@@ -53,10 +58,16 @@ class Pressure:
         held_s, side = now_s - self._since, self._side()
         if side > 0 and held_s >= self._degrade_after_s and self._level < len(RUNGS) - 1:
             self._move(+1, now_s)
-        elif side < 0 and held_s >= self._recover_after_s and self._level > 0:
+        elif side < 0 and held_s >= self._held_back_s and self._level > 0:
             self._move(-1, now_s)
 
     def _move(self, change: int, now_s: float) -> None:
         self._level += change
         self._since = now_s
         self.num_changes += 1
+        if change < 0:
+            self._rose_at = now_s
+        elif now_s - self._rose_at < RELAPSE * self._held_back_s:
+            self._held_back_s = min(2 * self._held_back_s, LONGEST * self._recover_after_s)
+        else:
+            self._held_back_s = self._recover_after_s
