@@ -35,6 +35,8 @@ PASSAGES_GUESS = 0.5
 MOST_WAIT = 1.5
 # Callers that are turned away together are told to come back at different times.
 JITTER = 0.2
+# How full the server may be for a class to come in: above, the rest is for the higher ones.
+ROOM = {Priority.INTERACTIVE: 1.0, Priority.PREFETCH: 0.8, Priority.BULK: 0.6}
 CANARY_RUNGS = (Rung.SHORTER, Rung.PASSAGES, Rung.EXTRACTIVE, Rung.LEAD)
 
 
@@ -84,11 +86,7 @@ class Admission:
     @contextmanager
     def entering(self, priority: Priority) -> Iterator[None]:
         """Within the block a request is being answered. Overloaded if there are as many as there may be."""
-        room = self._config.max_requests
-        for higher in Priority:
-            if higher < priority:  # what is reserved for them and not used
-                room -= max(0, int(self._config.share(higher) * self._config.max_requests) - self._inside[higher])
-        if self._inside.total() >= room:
+        if self._inside.total() >= max(1, int(ROOM[priority] * self._config.max_requests)):
             self._metrics.observe_shed(priority, "requests")
             raise Overloaded("too many requests are being answered", retry_after_s=self._retry_after_s(priority))
         self._inside[priority] += 1
@@ -204,7 +202,8 @@ def tokens_to_read(request: Request) -> int:
 
 def steps_of(summarizer: Summarizer) -> Callable[[int], float] | None:
     """The milliseconds of a step by batch, where the model has measured them."""
-    return summarizer.step_ms if isinstance(summarizer, TimesSteps) else None
+    has_times = isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0
+    return summarizer.step_ms if has_times else None
 
 
 def _least_limit(engine: Engine | None) -> int:

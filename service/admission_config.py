@@ -21,7 +21,7 @@ class AdmissionConfig:
     prefetch_share: float = 0.15
     bulk_share: float = 0.05
     # Nobody is overtaken by requests that come so much later, however near their deadlines.
-    patience_ms: float = 1_000.0
+    patience_ms: float = 5_000.0
     # The share of past times that a prediction exceeds.
     quantile: float = 0.9
     # A wait of up to so much, or so much of the caller's time, is no sign of overload, if it is more.

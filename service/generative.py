@@ -68,5 +68,5 @@ class TimesSteps(Protocol):
     """A model that knows what a step takes on this machine."""
 
     def step_ms(self, batch: int) -> float:
-        """Milliseconds of a step of so many sequences. May be asked from any thread."""
+        """Milliseconds of a step of so many sequences, 0 if not measured. May be asked from any thread."""
         ...

@@ -15,6 +15,8 @@ from qdts.service.request import Priority
 SMOOTHING = 0.05
 # Until the first place has come free.
 GUESS_S = 0.1
+# Waits are predicted to be longer by this share.
+CAUTION = 0.1
 
 
 class Places:
@@ -59,7 +61,7 @@ class Places:
         # Places that must come free: for those before it and the new one itself
         needed = min(self._num_before(priority, ahead), sum(ahead.values())) + 1 - max(0, num_free)
         taken_s = GUESS_S if self._taken_s is None else self._taken_s
-        return max(0.0, needed) * taken_s / self._num_places
+        return (1 + CAUTION) * max(0.0, needed) * taken_s / self._num_places
 
     def _num_before(self, priority: Priority, ahead: Mapping[Priority, int]) -> float:
         """Jobs that get a place before a new one: all of its class and above, and those below by their shares."""

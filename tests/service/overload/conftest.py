@@ -1,7 +1,7 @@
 """The whole way of a request, answerer to engine, in virtual time: what costs time costs nothing but virtual time.
 
-The event loop's clock jumps to the next event, the engine runs on the loop and sleeps for what its model is said to take. So
-a minute of overload takes seconds, and takes the same ones every time.
+The event loop's clock jumps to the next event, the engine runs on the loop and sleeps for what its model is said to
+take. So a minute of overload takes seconds, and takes the same ones every time.
 """
 
 import asyncio
@@ -137,9 +137,7 @@ class SimulatedGeneration:
     def summary(self, index: int) -> Summary:
         sentence = SummarySentence(text=TEXT[:33], source=Span(0, 33))
         share = self._prompts[index].share
-        return Summary(
-            sentences=(sentence,), coverage=share, num_input_tokens=100, num_output_tokens=30, num_steps=30
-        )
+        return Summary(sentences=(sentence,), coverage=share, num_input_tokens=100, num_output_tokens=30, num_steps=30)
 
 
 class VirtualEngine(Engine):
@@ -238,7 +236,9 @@ class Simulation:
         self.outcomes: list[Outcome] = []
         self._num_asked = 0
 
-    async def ask(self, *, budget_s: float = BUDGET_S, priority: Priority = Priority.INTERACTIVE, tenant: str = "") -> None:
+    async def ask(
+        self, *, budget_s: float = BUDGET_S, priority: Priority = Priority.INTERACTIVE, tenant: str = ""
+    ) -> None:
         """One request, and what becomes of it."""
         self._num_asked += 1
         text = f"{TEXT} {self._num_asked}"

@@ -17,7 +17,7 @@ from qdts.service.reply import DegradeReason, Rung
 from qdts.service.request import Priority
 
 BUDGET_S = 0.4
-SECONDS = 6
+SECONDS = 4
 
 
 def p99(values: Sequence[float]) -> float:
@@ -157,16 +157,16 @@ def test_a_cancelled_request_frees_its_place_within_a_step(simulate: Any) -> Non
 
 
 def test_rungs_do_not_flap(simulate: Any) -> None:
-    """Load swings around capacity for a minute, four times: the best rung on offer changes a few times a swing."""
-    run = simulate(offered(lambda now: 1 + 0.6 * math.sin(2 * math.pi * now / 15), 60))
+    """Load swings around capacity, twice: the best rung on offer changes a few times a swing."""
+    run = simulate(offered(lambda now: 1 + 0.6 * math.sin(2 * math.pi * now / 15), 30))
     assert all(outcome.is_good for outcome in run.outcomes)
     changes = run.admission._pressures[Priority.INTERACTIVE].num_changes
-    assert 2 <= changes <= 24
+    assert 2 <= changes <= 12
 
 
 def test_load_that_stays_is_not_probed_for_ever(simulate: Any) -> None:
-    run = simulate(offered(1.4, 30))
-    assert run.admission._pressures[Priority.INTERACTIVE].num_changes <= 12
+    run = simulate(offered(1.4, 20))
+    assert run.admission._pressures[Priority.INTERACTIVE].num_changes <= 10
 
 
 def test_no_rung_is_ever_cold(simulate: Any) -> None:
