@@ -202,8 +202,9 @@ def tokens_to_read(request: Request) -> int:
 
 def steps_of(summarizer: Summarizer) -> Callable[[int], float] | None:
     """The milliseconds of a step by batch, where the model has measured them."""
-    has_times = isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0
-    return summarizer.step_ms if has_times else None
+    if isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0:
+        return summarizer.step_ms
+    return None
 
 
 def _least_limit(engine: Engine | None) -> int:
