@@ -7,8 +7,10 @@ interceptors.py   request id, parsing, metrics, one log line per call; errors.py
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; cache.py, single_flight.py, deadline.py
-ladder.py         the best rung that time and capacity allow; costs.py predicts, extraction.py needs no model
-engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue
+ladder.py         the best rung that time and capacity allow; extraction.py needs no model
+admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
+quotas.py         what each tenant may use; admission_config.py, how load is met
+engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
 generative.py     what the engine asks of a model
 metrics.py        names and buckets in one list; logs.py, JSON logs without user text
 client/           the typed client, sync and async

@@ -16,7 +16,7 @@ from random import Random
 from qdts.errors import Overloaded
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.concurrency import ConcurrencyLimit
-from qdts.service.costs import CostTable
+from qdts.service.costs import FORGIVENESS, CostTable
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine import Engine
 from qdts.service.generative import Summarizer, TimesSteps
@@ -67,6 +67,7 @@ class Admission:
         self._config = config
         self._metrics = metrics
         self._step_ms = step_ms
+        self._trust = 1.0  # in what follows from measured steps alone
         self._clock = clock
         self.costs = CostTable(quantile=config.quantile, step_ms=step_ms or (lambda batch: 1.0))
         self._inside: Counter[Priority] = Counter()
@@ -120,6 +121,7 @@ class Admission:
                 return verdict
             if verdict.had_place:  # else it is the queue that keeps the rung from being tried
                 self.costs.forgive(rung, size_of(request), verdict.batch)
+                self._trust *= FORGIVENESS
             reasons = (*reasons, DegradeReason.DEADLINE_SHORT)
         return Verdict(rung=Rung.EXTRACTIVE, reasons=tuple(dict.fromkeys(reasons)))
 
@@ -149,7 +151,7 @@ class Admission:
         full_ms = self.costs.predict_ms(Rung.FULL, size, batch)
         if full_ms is not None:
             return full_ms * (PASSAGES_GUESS if rung is Rung.PASSAGES else 1.0)
-        return None if self._step_ms is None else self._step_ms(batch) * self.words(rung, request)
+        return None if self._step_ms is None else self._trust * self._step_ms(batch) * self.words(rung, request)
 
     def words(self, rung: Rung, request: Request) -> int:
         """How many words a rung may write."""

@@ -92,6 +92,14 @@ async def test_before_the_first_try_measured_steps_say_what_it_takes(build: Any,
     assert admission.decide(REQUEST, Deadline.after(0.05, clock)).rung is Rung.EXTRACTIVE
 
 
+async def test_measured_steps_do_not_keep_a_rung_from_ever_being_tried(build: Any, clock: Clock) -> None:
+    """Drafts may make it faster than a step a word."""
+    admission = build(step_ms=lambda batch: 5.0 * batch)
+    few = replace(REQUEST, max_words=10)
+    rungs = [admission.decide(few, Deadline.after(0.03, clock)).rung for _ in range(60)]
+    assert rungs[0] is Rung.EXTRACTIVE and rungs[-1] is Rung.FULL
+
+
 async def test_predictions_are_for_the_batch_it_will_be_part_of(build: Any, clock: Clock) -> None:
     admission = build(step_ms=lambda batch: 5.0 * batch)
     learn(admission, full=200, shorter=200, passages=200)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import grpc
 import pytest
 
+from qdts.service.admission_config import AdmissionConfig
 from qdts.v1 import summarization_pb2 as pb
 
 
@@ -62,3 +64,20 @@ async def test_server_without_a_cache(serve: Any, kit: Any) -> None:
     for _ in range(2):
         reply = await server.stub.Summarize(kit.ask(), timeout=10)
         assert (reply.rung, reply.cache_status) == (pb.RUNG_FULL, pb.CACHE_STATUS_BYPASS)
+
+
+async def test_who_would_be_refused_gets_an_entry_past_its_time(serve: Any, kit: Any, eventually: Any) -> None:
+    server = await serve(cache=kit.Cache(ttl_s=0.0, stale_s=60.0), admission=AdmissionConfig(max_requests=1))
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    server.model.gate.clear()
+    other = server.stub.Summarize(kit.ask(text="Another one is written."), timeout=10)
+    await eventually(lambda: len(server.model.prepared) == 2)
+    reply = await server.stub.Summarize(kit.ask(), timeout=10)
+    assert (reply.rung, list(reply.degrade_reasons)) == (pb.RUNG_STALE, [pb.DEGRADE_REASON_OVERLOADED])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.stub.Summarize(kit.ask(text="One too many."), timeout=10)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert int(dict(caught.value.trailing_metadata() or ())["grpc-retry-pushback-ms"]) > 0
+    server.model.gate.set()
+    assert (await other).rung == pb.RUNG_FULL
+    assert server.application.metrics.value("qdts_shed_total", priority="interactive", bound="requests") == 2

@@ -161,6 +161,15 @@ async def test_lead_when_even_an_extract_would_be_late(ladder: Any) -> None:
     assert reply.summary.coverage < 0.01
 
 
+async def test_lead_when_too_many_extracts_are_being_made(ladder: Any) -> None:
+    ladder_ = ladder()
+    ladder_._num_extracts = ladder_._admission.max_extracts
+    reply = await ladder_.climb(request(), Deadline.after(10))
+    assert (reply.rung, reply.reasons) == (Rung.LEAD, (DegradeReason.OVERLOADED,))
+    ladder_._num_extracts -= 1
+    assert (await ladder_.climb(request(), Deadline.after(10))).rung is Rung.EXTRACTIVE
+
+
 async def test_nothing_after_the_deadline(ladder: Any) -> None:
     with pytest.raises(DeadlineExceeded):
         await ladder().climb(request(), Deadline.after(-1))
