@@ -141,6 +141,16 @@ async def test_lower_classes_leave_room(build: Any) -> None:
             pass
 
 
+async def test_those_who_are_refused_together_come_back_at_different_times(build: Any) -> None:
+    admission, times = build(max_requests=1), set[float]()
+    with admission.entering(Priority.INTERACTIVE):
+        for _ in range(50):
+            with pytest.raises(Overloaded) as caught, admission.entering(Priority.INTERACTIVE):
+                pass
+            times.add(caught.value.retry_after_s)
+    assert len(times) == 50 and 0.04 <= min(times) < max(times) <= 0.06
+
+
 async def test_pressure_of_one_class_is_not_that_of_another(build: Any, clock: Clock) -> None:
     admission = build()
     bulk = replace(REQUEST, priority=Priority.BULK)

@@ -120,7 +120,8 @@ class SimulatedGeneration:
         model.num_steps += len(active)
         for index in active:
             self._left[index] -= 1
-            model.num_wasted += not model.is_wanted[self._prompts[index].text]()
+            is_wanted = model.is_wanted.get(self._prompts[index].text, lambda: False)
+            model.num_wasted += not is_wanted()
 
     def release(self, index: int) -> None:
         del self._prompts[index], self._left[index]
