@@ -143,6 +143,10 @@ class Summarizer:
         num_query = len(prompt.query_ids) if compares_states(self._runtime) else 0
         return num_query + (0 if is_known else len(prompt.encoder_ids))
 
+    def step_ms(self, batch: int) -> float:
+        """What a decoder step of so many sequences takes, as measured when the model was loaded; 0 if it was not."""
+        return 0.0 if self._gate is None else self._gate.step_ms(batch)
+
     def start(self, prompts: Sequence[Prompt]) -> "Generation":
         """Encode the documents and open one sequence each."""
         trims = self._settings.copying.trims

@@ -10,8 +10,10 @@ answering.py      cache -> single flight -> ladder; single_flight.py, deadline.p
 cache.py          entries, their lives, their keys, the level in this process; cache_levels.py, that and the shared one;
                   revalidation.py, making anew what still answers; cache_metrics.py
 redis/            the level that processes share
-ladder.py         the best rung that time and capacity allow; costs.py predicts, extraction.py needs no model
-engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue
+ladder.py         the best rung that time and capacity allow; extraction.py needs no model
+admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
+quotas.py         what each tenant may use; admission_config.py, how load is met
+engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
 generative.py     what the engine asks of a model
 metrics.py        names and buckets in one list; logs.py, JSON logs without user text
 client/           the typed client, sync and async

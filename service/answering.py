@@ -8,13 +8,14 @@ the shared reply was cut short by the first one's hurry.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from qdts.errors import DeadlineExceeded
+from qdts.errors import DeadlineExceeded, Overloaded, QuotaExceeded
 from qdts.service.cache import CacheKeys, Entry
 from qdts.service.cache_levels import ReplyCache
 from qdts.service.deadline import Deadline
 from qdts.service.extraction import EXTRACTIVE_VERSION
 from qdts.service.ladder import Ladder, OnText
 from qdts.service.metrics import Metrics
+from qdts.service.quotas import QuotaConfig, Quotas, used_units
 from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, Rung
 from qdts.service.request import CachePolicy, Priority, Request
 from qdts.service.revalidation import Revalidation
@@ -39,11 +40,20 @@ class _Shared:
 class Answerer:
     """Answers requests until they are no longer sent."""
 
-    def __init__(self, *, ladder: Ladder, cache: ReplyCache | None, keys: CacheKeys, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        ladder: Ladder,
+        cache: ReplyCache | None,
+        keys: CacheKeys,
+        metrics: Metrics,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._ladder = ladder
         self._cache = cache
         self._keys = keys
         self._metrics = metrics
+        self._quotas = quotas or Quotas(QuotaConfig())
         self._flights: SingleFlight[_Shared] = SingleFlight()
         self._revalidation = Revalidation(metrics.cache)
 
@@ -58,16 +68,27 @@ class Answerer:
         try:
             if deadline.expired:
                 raise DeadlineExceeded("the deadline passed before the request was read")
-            reply = self._admit_lack(request, await self._answer(request, deadline, on_text))
+            reply = self._admit_lack(request, await self._charged(request, deadline, on_text))
             is_met = not deadline.expired
         finally:
-            self._metrics.observe_slo(is_met=is_met)
+            self._metrics.observe_slo(request.priority, is_met=is_met)
         self._metrics.observe_reply(reply)
         return reply
 
     def close(self) -> None:
         """Make nothing anew any more."""
         self._revalidation.close()
+
+    async def _charged(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
+        """The reply, at the cost of the request's tenant."""
+        try:
+            with self._quotas.spending(request) as bill:
+                reply = await self._answer(request, deadline, on_text)
+                bill.units = used_units(reply)
+                return reply
+        except QuotaExceeded:
+            self._metrics.observe_shed(request.priority, "quota")
+            raise
 
     async def _answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
         cache = self._cache
@@ -82,7 +103,12 @@ class Answerer:
         if entry is not None and entry.reply and _takes_stale(request) and cache.may_revalidate(entry):
             self._revalidate(cache, key, request)
             return entry.reply.from_cache(stale=True)
-        reply = await self._share(cache, key, request, deadline, on_text)
+        try:
+            reply = await self._share(cache, key, request, deadline, on_text)
+        except Overloaded:
+            if entry is None or entry.reply is None or not _takes_stale(request):
+                raise
+            return replace(entry.reply.from_cache(stale=True), reasons=(DegradeReason.OVERLOADED,))
         return _prefer_stale(entry, reply, request)
 
     def _admit_lack(self, request: Request, reply: Reply) -> Reply:

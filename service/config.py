@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args, get_origin, get_type_hints
 
 from qdts.errors import ConfigError
+from qdts.service.admission_config import AdmissionConfig
 from qdts.service.limits import Limits, require_between
+from qdts.service.quotas import QuotaConfig
 from qdts.service.redis.config import RedisConfig
 
 ENV_PREFIX = "QDTS_"
@@ -142,6 +144,8 @@ class ServerConfig:
     cache: CacheConfig = field(default_factory=CacheConfig)
     redis: RedisConfig = field(default_factory=RedisConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    quotas: QuotaConfig = field(default_factory=QuotaConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 

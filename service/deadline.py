@@ -1,30 +1,35 @@
 """A point in time by which an answer is due. Knows nothing of gRPC."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+# Seconds on a clock that only ever goes forward, the same in all threads.
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """`at` is on the clock of time.monotonic(), the same in all threads."""
+    """`at` is on `clock`."""
 
     at: float
+    clock: Clock = field(default=time.monotonic, compare=False, repr=False)
 
     @classmethod
-    def after(cls, seconds: float) -> "Deadline":
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
         """The deadline `seconds` from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(clock() + seconds, clock)
 
     @property
     def remaining_s(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.at - time.monotonic())
+        return max(0.0, self.at - self.clock())
 
     @property
     def expired(self) -> bool:
         """Whether nothing is left."""
-        return time.monotonic() >= self.at
+        return self.clock() >= self.at
 
     def sooner(self, seconds: float) -> "Deadline":
         """This deadline with `seconds` kept back for what comes after."""
-        return Deadline(self.at - seconds)
+        return replace(self, at=self.at - seconds)

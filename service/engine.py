@@ -13,14 +13,17 @@ it: nobody is left hanging.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from qdts.errors import DeadlineExceeded, QdtsError, Unavailable
 from qdts.service import logs
-from qdts.service.deadline import Deadline
+from qdts.service.admission_config import AdmissionConfig
+from qdts.service.deadline import Clock, Deadline
 from qdts.service.generative import Generation, Summarizer
+from qdts.service.metrics import Metrics
+from qdts.service.places import Places
 from qdts.service.request import Priority
 from qdts.service.scheduler import Generated, Job, Prompt, Scheduler
 
@@ -54,25 +57,35 @@ class Engine:
         max_batch: int,
         max_queue: int,
         max_encode_tokens: int,
-        on_batch: Callable[[int], None] = lambda size: None,
+        admission: AdmissionConfig | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
+        config = admission or AdmissionConfig()
         self._summarizer = summarizer
-        self._scheduler = Scheduler(max_queue=max_queue, num_unread=summarizer.num_unread)
-        self._max_batch = max_batch
+        self._scheduler = Scheduler(
+            max_queue=max_queue,
+            num_unread=summarizer.num_unread,
+            config=config,
+            on_wait=lambda seconds: self._metrics.observe_wait(seconds),
+            clock=clock,
+        )
+        self._places = Places(max_batch, config)
+        self._clock = clock
+        self._max_queue = max_queue
         self._max_encode_tokens = max_encode_tokens
-        self._on_batch = on_batch
         self._on_death: Callable[[], None] = lambda: None
+        self._metrics = Metrics()
         self._num_failures = 0
-        self._num_expected = 0
         self._generation: Generation | None = None
         self._open: dict[int, Job] = {}  # by their indices in the generation
         self._arriving: Sequence[Job] = []  # no longer in the queue and not yet in the generation
         self._known_good: Prompt | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
-    def start(self, on_death: Callable[[], None]) -> None:
+    def start(self, on_death: Callable[[], None], metrics: Metrics | None = None) -> None:
         """Start the thread. `on_death` is called, from that thread, when it ends without stop()."""
         self._on_death = on_death
+        self._metrics = metrics or self._metrics
         self._thread.start()
 
     def stop(self, error: QdtsError, *, timeout_s: float) -> None:
@@ -87,24 +100,37 @@ class Engine:
         return self._thread.is_alive()
 
     @property
-    def num_batches_ahead(self) -> int:
-        """How often all places, of jobs expected, waiting or running, must come free before a new job has one."""
-        num_running = len(self._open) + len(self._arriving)
-        return (self._num_expected + self._scheduler.num_waiting + num_running) // self._max_batch
-
-    @property
     def num_waiting(self) -> int:
         """Jobs in the queue."""
         return self._scheduler.num_waiting
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
+    @property
+    def num_places(self) -> int:
+        """Jobs that can run at once."""
+        return self._places.num_places
+
+    @property
+    def capacity(self) -> int:
+        """Jobs that can run or wait at once."""
+        return self._places.num_places + self._max_queue
+
+    @property
+    def num_inside(self) -> int:
+        """Jobs expected, waiting and running."""
+        return self._places.num_expected + self._scheduler.num_waiting + self._num_running
+
+    def wait_s(self, priority: Priority) -> float:
+        """How long a new job of this class would wait for a place, by what is known now."""
+        queued = self._scheduler.num_by_class
+        return self._places.wait_s(priority, num_queued=queued, num_running=self._num_running)
+
+    def expecting(self, priority: Priority) -> AbstractContextManager[None]:
         """Within the block one job more is on its way here, and counted so. Event loop only."""
-        self._num_expected += 1
-        try:
-            yield
-        finally:
-            self._num_expected -= 1
+        return self._places.expecting(priority)
+
+    @property
+    def _num_running(self) -> int:
+        return len(self._open) + len(self._arriving)
 
     async def generate(
         self,
@@ -112,18 +138,31 @@ class Engine:
         *,
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
+        num_tokens: int = 1,
         on_text: Callable[[str], None] | None = None,
     ) -> Generated:
-        """The summary for a prompt. Cancel the call to stop the work; on_text gets the text so far."""
+        """The summary for a prompt. Cancel the call to stop the work; on_text gets the text so far.
+
+        `num_tokens` is about what there is to read: what the job counts for in the queue.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Generated] = loop.create_future()
-        job = Job(prompt=prompt, deadline=deadline, priority=priority, loop=loop, future=future, on_text=on_text)
+        job = Job(
+            prompt=prompt,
+            deadline=deadline,
+            priority=priority,
+            loop=loop,
+            future=future,
+            on_text=on_text,
+            num_tokens=num_tokens,
+            queued_at=self._clock(),
+        )
         self._scheduler.admit(job)
         return await future
 
     def _run(self) -> None:
         try:
-            while self._is_sound() and self._admit():
+            while self._is_sound() and self._admit(may_wait=True):
                 self._step()
                 self._reply()
         finally:
@@ -132,15 +171,16 @@ class Engine:
             self._fail_all(down)
             self._on_death()
 
-    def _admit(self) -> bool:
-        """Let those join that there is room for, waiting for one where nothing runs. False: it is over."""
+    def _admit(self, *, may_wait: bool) -> bool:
+        """Let those join that there is room for, waiting for one where nothing runs. False: there is nothing to do."""
         self._drop_lost()
-        num_free = self._max_batch - len(self._open)
-        jobs = self._scheduler.schedule(num_free, max_tokens=self._max_encode_tokens, waits=not self._open)
+        num_free = self._places.num_places - len(self._open)
+        waits = may_wait and not self._open
+        jobs = self._scheduler.schedule(num_free, max_tokens=self._max_encode_tokens, waits=waits)
         self._arriving = jobs
         if jobs:
             self._begin(jobs)
-            self._on_batch(len(self._open))
+            self._metrics.observe_batch(len(self._open))
         self._arriving = []
         return bool(jobs or self._open)
 
@@ -155,7 +195,7 @@ class Engine:
             self._fail(jobs)
 
     def _join(self, jobs: Sequence[Job]) -> None:
-        started_at, prompts = time.monotonic(), [job.prompt for job in jobs]
+        started_at, prompts = self._clock(), [job.prompt for job in jobs]
         if self._generation is None:
             self._generation, indices = self._summarizer.start(prompts), range(len(jobs))
         else:
@@ -207,7 +247,9 @@ class Engine:
         """Give up the job's place."""
         assert self._generation is not None
         self._generation.release(index)
-        return self._open.pop(index)
+        job = self._open.pop(index)
+        self._places.came_free(self._clock() - job.started_at)
+        return job
 
     def _drop_lost(self) -> None:
         """Spend nothing more on those that are gone or out of time."""

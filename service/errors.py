@@ -1,13 +1,13 @@
 """Error -> gRPC status: one table, and the details that go with each. Nothing else decides on a status code.
 
 Every status carries a google.rpc.ErrorInfo of domain "qdts"; InvalidRequest also a BadRequest, Overloaded a
-RetryInfo.
+RetryInfo, QuotaExceeded a QuotaFailure, too.
 """
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from qdts.errors import (
@@ -89,8 +89,14 @@ def _details(error: QdtsError) -> list[Message]:
     if isinstance(error, Overloaded):
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after_s * 1000))
-        return [RetryInfo(retry_delay=delay)]
+        return [RetryInfo(retry_delay=delay), *_quota_failure(error)]
     return []
+
+
+def _quota_failure(error: Overloaded) -> list[Message]:
+    if not isinstance(error, QuotaExceeded):
+        return []
+    return [QuotaFailure(violations=[QuotaFailure.Violation(subject="tenant", description=str(error))])]
 
 
 def _status(code: grpc.StatusCode, message: str, reason: str, request_id: str, details: list[Message]) -> Status:

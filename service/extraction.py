@@ -30,8 +30,10 @@ class TextThreads:
 
     def __init__(self, num_threads: int) -> None:
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="text")
+        # Under overload most requests get an extract; the model must not wait for its prompts behind them.
+        self._prompts = ThreadPoolExecutor(num_threads, thread_name_prefix="prompt")
 
-    async def run(self, work: Callable[[], _Result], deadline: Deadline) -> _Result:
+    async def run(self, work: Callable[[], _Result], deadline: Deadline, *, is_for_model: bool = False) -> _Result:
         """work() in a thread. DeadlineExceeded, without starting it, if its turn comes too late."""
 
         def checked() -> _Result:
@@ -39,11 +41,13 @@ class TextThreads:
                 raise DeadlineExceeded("the deadline passed while waiting to read the text")
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, checked)
+        pool = self._prompts if is_for_model else self._pool
+        return await asyncio.get_running_loop().run_in_executor(pool, checked)
 
     def close(self) -> None:
         """Start nothing any more; does not wait for what runs."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._prompts):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def extractive_summary(request: Request) -> Summary:

@@ -71,3 +71,12 @@ class SharesStates(Protocol):
     def share_states(self, store: StatesStore) -> None:
         """Before first use."""
         ...
+
+
+@runtime_checkable
+class TimesSteps(Protocol):
+    """A model that knows what a step takes on this machine."""
+
+    def step_ms(self, batch: int) -> float:
+        """Milliseconds of a step of so many sequences, 0 if not measured. May be asked from any thread."""
+        ...

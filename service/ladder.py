@@ -1,9 +1,8 @@
-"""The best rung that time and capacity allow. Always answers a valid request whose deadline has not passed.
+"""The best rung that time and capacity allow. Always answers a valid request that is let in and in time.
 
-full -> passages -> extractive -> lead. A rung is skipped when its predicted time does not fit, and left for
-the next one when it fails, comes too late, or writes what the document does not support; each time the reply
-says why. Shorter outputs and stale replies stand between these on the public ladder: the first is reserved,
-the second is answering.py's.
+full -> shorter -> passages -> extractive -> lead. Admission says where to begin; a rung of the model is left for one
+without when it fails, comes too late, or writes what the document does not support; each time the reply says why. Stale
+replies stand between these on the public ladder: they are answering.py's.
 """
 
 import asyncio
@@ -16,11 +15,14 @@ from functools import partial
 from qdts.errors import DeadlineExceeded, Overloaded, QdtsError, Unavailable
 from qdts.models.document import Document, Summary
 from qdts.service import logs
-from qdts.service.costs import CostTable
-from qdts.service.deadline import Deadline
+from qdts.service.admission import Admission, Verdict, size_of, steps_of, tokens_to_read
+from qdts.service.admission_config import AdmissionConfig
+from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
 from qdts.service.generative import Summarizer
+from qdts.service.metrics import Metrics
+from qdts.service.pressure import RUNGS as MODEL_RUNGS
 from qdts.service.reply import DegradeReason, Reply, Rung, Timings
 from qdts.service.request import Request, Tier
 from qdts.service.scheduler import Generated, Prompt
@@ -31,10 +33,6 @@ REPLY_SHARE = 0.05
 MIN_REPLY_S, MAX_REPLY_S = 0.003, 0.100
 # What an extract takes until it has been measured: so much, and so much per code point.
 EXTRACT_GUESS_MS, EXTRACT_GUESS_MS_PER_CHAR = 5.0, 0.001
-# What each batch ahead in the engine's queue takes, until a full reading has been measured.
-FULL_GUESS_MS = 100.0
-# Reading fewer passages takes about so much of a full reading, until it has been measured.
-PASSAGES_GUESS = 0.5
 
 OnText = Callable[[str], None]
 
@@ -54,13 +52,23 @@ class _Made:
 
 
 class Ladder:
-    """Makes replies; keeps none. Its costs are learned over its lifetime."""
+    """Makes replies; keeps none. What it takes is learned over its lifetime."""
 
-    def __init__(self, *, threads: TextThreads, generator: Generator | None, auto: Tier) -> None:
+    def __init__(
+        self,
+        *,
+        threads: TextThreads,
+        generator: Generator | None,
+        auto: Tier,
+        admission: Admission | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._threads = threads
         self._generator = generator
         self._auto = auto
-        self._costs = CostTable()
+        self._admission = admission or build_admission(generator, AdmissionConfig(), Metrics())
+        self._clock = clock
+        self._num_extracts = 0
 
     @property
     def generator(self) -> Generator | None:
@@ -78,18 +86,20 @@ class Ladder:
         return tier is not Tier.FAST
 
     async def climb(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
-        """The best reply that can be had by the deadline; DeadlineExceeded if that has passed."""
-        if self._generator is None or not self.wants_model(request):
-            return await self.climb_from(Rung.EXTRACTIVE, request, deadline)
-        rung = self._generative_rung(request, deadline)
-        if rung is None:
-            reasons = (DegradeReason.DEADLINE_SHORT,)
-            return await self.climb_from(Rung.EXTRACTIVE, request, deadline, reasons)
-        reasons = (DegradeReason.DEADLINE_SHORT,) if rung is Rung.PASSAGES else ()
-        made = await self._try(rung, request, deadline, on_text)
-        if isinstance(made, DegradeReason):
-            return await self.climb_from(Rung.EXTRACTIVE, request, deadline, (*reasons, made))
-        return self._reply(rung, made, reasons)
+        """The best reply that can be had by the deadline; DeadlineExceeded if that has passed.
+
+        Overloaded if too many are being answered.
+        """
+        with self._admission.entering(request.priority):
+            if self._generator is None or not self.wants_model(request):
+                return await self.climb_from(Rung.EXTRACTIVE, request, deadline)
+            verdict = self._admission.decide(request, self.model_deadline(request, deadline))
+            if verdict.rung not in MODEL_RUNGS:
+                return await self.climb_from(verdict.rung, request, deadline, verdict.reasons)
+            made = await self._try(verdict, request, deadline, on_text)
+            if isinstance(made, DegradeReason):
+                return await self.climb_from(Rung.EXTRACTIVE, request, deadline, (*verdict.reasons, made))
+            return self._reply(verdict.rung, made, verdict.reasons)
 
     async def climb_from(
         self, rung: Rung, request: Request, deadline: Deadline, reasons: Sequence[DegradeReason] = ()
@@ -105,113 +115,90 @@ class Ladder:
             missed = (made,)
         return self._reply(Rung.LEAD, _Made(summary=lead_summary(request)), (*reasons, *missed))
 
-    def _generative_rung(self, request: Request, deadline: Deadline) -> Rung | None:
-        """The best generative rung whose predicted time fits, the wait for the engine included."""
-        left_ms = self.model_deadline(request, deadline).remaining_s * 1000
-        for rung in (Rung.FULL, Rung.PASSAGES):
-            predicted_ms = self._predict_ms(rung, request.num_chars)
-            if predicted_ms <= left_ms and left_ms > 0:
-                return rung
-            if self._has_free_place:  # else it is the queue that keeps the rung from being tried
-                self._costs.forgive(rung, request.num_chars)
-        return None
-
-    @property
-    def _has_free_place(self) -> bool:
-        return self._generator is None or self._generator.engine.num_batches_ahead == 0
-
-    def _predict_ms(self, rung: Rung, size: int) -> float:
-        assert self._generator is not None
-        full_ms = self._costs.predict_ms(Rung.FULL, size)
-        alone_ms = full_ms or 0.0  # a first try is worth it, however little time there is
-        if rung is Rung.PASSAGES:
-            alone_ms = self._costs.predict_ms(Rung.PASSAGES, size) or alone_ms * PASSAGES_GUESS
-        return alone_ms + (full_ms or FULL_GUESS_MS) * self._generator.engine.num_batches_ahead
-
     def model_deadline(self, request: Request, deadline: Deadline) -> Deadline:
         """When the model must be done so that an extractive answer could still be made."""
-        extractive_ms = self._costs.predict_ms(Rung.EXTRACTIVE, request.num_chars)
+        extractive_ms = self._admission.costs.predict_ms(Rung.EXTRACTIVE, size_of(request))
         if extractive_ms is None:
             extractive_ms = EXTRACT_GUESS_MS + EXTRACT_GUESS_MS_PER_CHAR * request.num_chars
         # Never more than half of what is left: a slow fallback must not crowd out what it falls back from.
         return before_reply(deadline).sooner(min(extractive_ms / 1000, deadline.remaining_s / 2))
 
     async def _try(
-        self, rung: Rung, request: Request, deadline: Deadline, on_text: OnText | None
+        self, verdict: Verdict, request: Request, deadline: Deadline, on_text: OnText | None
     ) -> _Made | DegradeReason:
         assert self._generator is not None
         until = self.model_deadline(request, deadline)
-        had_place = self._has_free_place
+        started_at, budget_s = self._clock(), until.remaining_s
         with ExitStack() as on_its_way:
             # Counted from here on, not from when the text has been read: others are deciding meanwhile.
-            on_its_way.enter_context(self._generator.engine.expecting())
-            is_short = rung is Rung.PASSAGES
-            work = self._generate(request, until, on_text, passages_only=is_short, prepared=on_its_way.close)
-            made = await self._timed(rung, request, until, work, had_place=had_place)
-        if isinstance(made, _Made) and not is_supported(made.summary):
-            logs.warning("guard_rejected", rung=rung.name.lower(), num_sentences=len(made.summary.sentences))
+            on_its_way.enter_context(self._generator.engine.expecting(request.priority))
+            work = self._generate(verdict, request, until, on_text, on_its_way.close)
+            made = await settle(work, until)
+        took_s = self._clock() - started_at
+        if made is DegradeReason.DEADLINE_MISSED:
+            self._admission.observe_missed(request, verdict, took_s, budget_s=budget_s)
+        if isinstance(made, DegradeReason):
+            return made
+        queue_s = made.timings.queue_ms / 1000
+        self._admission.observe(request, verdict, took_s, queue_s=queue_s, budget_s=budget_s)
+        if not is_supported(made.summary):
+            logs.warning("guard_rejected", rung=verdict.rung.name.lower(), num_sentences=len(made.summary.sentences))
             return DegradeReason.GUARD_REJECTED
-        return made
-
-    async def _try_extractive(self, request: Request, deadline: Deadline) -> _Made | DegradeReason:
-        until = before_reply(deadline)
-        predicted_ms = self._costs.predict_ms(Rung.EXTRACTIVE, request.num_chars) or 0.0
-        if predicted_ms > until.remaining_s * 1000 or until.expired:
-            self._costs.forgive(Rung.EXTRACTIVE, request.num_chars)
-            return DegradeReason.DEADLINE_SHORT
-        had_place = self._has_free_place
-        work = self._extract(request, until)
-        return await self._timed(Rung.EXTRACTIVE, request, until, work, had_place=had_place)
-
-    async def _timed(
-        self,
-        rung: Rung,
-        request: Request,
-        until: Deadline,
-        work: Coroutine[None, None, _Made],
-        *,
-        had_place: bool,
-    ) -> _Made | DegradeReason:
-        """What `work` makes by `until`, or why it made nothing; its time is learned."""
-        started_at = time.monotonic()
-        made = await settle(work, until)
-        took_ms = (time.monotonic() - started_at) * 1000
-        if made is DegradeReason.DEADLINE_MISSED and had_place:
-            self._costs.observe_at_least(rung, request.num_chars, took_ms)
-        if isinstance(made, _Made):
-            # The wait for the engine is predicted from the queue's length, so it must not count twice.
-            self._costs.observe(rung, request.num_chars, took_ms - made.timings.queue_ms)
         return made
 
     async def _generate(
         self,
+        verdict: Verdict,
         request: Request,
         until: Deadline,
         on_text: OnText | None,
-        *,
-        passages_only: bool,
         prepared: Callable[[], None],
     ) -> _Made:
         assert self._generator is not None
-        summarizer = self._generator.summarizer
+        summarizer, words = self._generator.summarizer, self._admission.words(verdict.rung, request)
+        is_short = verdict.rung is Rung.PASSAGES
 
         def prepare() -> tuple[Document, Prompt]:
             read = readable(request.document)
-            words = request.max_words
-            return read, summarizer.prepare(request.query, read, max_words=words, passages_only=passages_only)
+            return read, summarizer.prepare(request.query, read, max_words=words, passages_only=is_short)
 
-        read, prompt = await self._threads.run(prepare, until)
+        read, prompt = await self._threads.run(prepare, until, is_for_model=True)
         prepared()  # from here on the engine counts it itself
         generated = await self._generator.engine.generate(
-            prompt, deadline=until, priority=request.priority, on_text=on_text
+            prompt,
+            deadline=until,
+            priority=request.priority,
+            num_tokens=tokens_to_read(request),
+            on_text=on_text,
         )
         return _Made(summary=scaled(generated.summary, read, request.document), timings=_timings(generated))
 
+    async def _try_extractive(self, request: Request, deadline: Deadline) -> _Made | DegradeReason:
+        until, costs, size = before_reply(deadline), self._admission.costs, size_of(request)
+        predicted_ms = costs.predict_ms(Rung.EXTRACTIVE, size) or 0.0
+        if predicted_ms > until.remaining_s * 1000 or until.expired:
+            costs.forgive(Rung.EXTRACTIVE, size)
+            return DegradeReason.DEADLINE_SHORT
+        if self._num_extracts >= self._admission.max_extracts:
+            return DegradeReason.OVERLOADED
+        started_at = self._clock()
+        made = await settle(self._extract(request, until), until)
+        took_ms = (self._clock() - started_at) * 1000
+        if isinstance(made, _Made):
+            costs.observe(Rung.EXTRACTIVE, size, took_ms)
+        elif made is DegradeReason.DEADLINE_MISSED:
+            costs.observe_at_least(Rung.EXTRACTIVE, size, took_ms)
+        return made
+
     async def _extract(self, request: Request, until: Deadline) -> _Made:
-        return _Made(summary=await self._threads.run(partial(extractive_summary, request), until))
+        self._num_extracts += 1
+        try:
+            return _Made(summary=await self._threads.run(partial(extractive_summary, request), until))
+        finally:
+            self._num_extracts -= 1
 
     def _reply(self, rung: Rung, made: _Made, reasons: Sequence[DegradeReason]) -> Reply:
-        by_model = self._generator is not None and rung in (Rung.FULL, Rung.PASSAGES)
+        by_model = self._generator is not None and rung in MODEL_RUNGS
         return Reply(
             summary=made.summary,
             rung=rung,
@@ -220,6 +207,15 @@ class Ladder:
             model_version=self._generator.summarizer.version if by_model and self._generator else "",
             timings=made.timings,
         )
+
+
+def build_admission(
+    generator: Generator | None, config: AdmissionConfig, metrics: Metrics, clock: Clock = time.monotonic
+) -> Admission:
+    """What decides for a ladder with this generator."""
+    engine = generator.engine if generator is not None else None
+    step_ms = steps_of(generator.summarizer) if generator is not None else None
+    return Admission(engine=engine, config=config, metrics=metrics, step_ms=step_ms, clock=clock)
 
 
 def before_reply(deadline: Deadline) -> Deadline:

@@ -18,7 +18,7 @@ from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
 from qdts.service.generative import Summarizer
-from qdts.service.ladder import Generator, Ladder
+from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.main import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.request import Tier
@@ -42,8 +42,10 @@ class LocalClient:
         summarizer = await asyncio.to_thread(self._load, self._config.engine)
         generator = None if summarizer is None else self._start_engine(summarizer)
         auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        ladder = Ladder(threads=self._threads, generator=generator, auto=auto)
-        self._answerer = Answerer(ladder=ladder, cache=None, keys=CacheKeys(), metrics=Metrics())
+        metrics = Metrics()
+        admission = build_admission(generator, self._config.admission, metrics)
+        ladder = Ladder(threads=self._threads, generator=generator, auto=auto, admission=admission)
+        self._answerer = Answerer(ladder=ladder, cache=None, keys=CacheKeys(), metrics=metrics)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,6 +77,7 @@ class LocalClient:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             max_encode_tokens=config.max_encode_tokens,
+            admission=self._config.admission,
         )
         self._engine.start(on_death=lambda: logs.warning("engine_down"))
         return Generator(summarizer=summarizer, engine=self._engine)

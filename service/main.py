@@ -22,8 +22,9 @@ from qdts.service.extraction import TextThreads
 from qdts.service.generative import SharesStates, Summarizer
 from qdts.service.health import Health, State
 from qdts.service.interceptors import CallInterceptor
-from qdts.service.ladder import Generator, Ladder
+from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.metrics import Metrics, MetricsEndpoint
+from qdts.service.quotas import Quotas
 from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
@@ -168,11 +169,11 @@ class Application:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             max_encode_tokens=config.max_encode_tokens,
-            on_batch=self.metrics.observe_batch,
+            admission=self._config.admission,
         )
         self.metrics.watch_queue(lambda: engine.num_waiting)
         loop = asyncio.get_running_loop()
-        engine.start(lambda: loop.call_soon_threadsafe(self._on_engine_death) and None)
+        engine.start(lambda: loop.call_soon_threadsafe(self._on_engine_death) and None, self.metrics)
         return Generator(summarizer=summarizer, engine=engine)
 
     def _on_engine_death(self) -> None:
@@ -183,7 +184,8 @@ class Application:
 
     def _build_ladder(self) -> Ladder:
         auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        return Ladder(threads=self._threads, generator=self._generator, auto=auto)
+        admission = build_admission(self._generator, self._config.admission, self.metrics)
+        return Ladder(threads=self._threads, generator=self._generator, auto=auto, admission=admission)
 
     def _build_answerer(self) -> Answerer:
         return Answerer(
@@ -191,6 +193,7 @@ class Application:
             cache=self._build_cache(),
             keys=CacheKeys(self._redis and self._redis.secret, variant=_variant(self._config.engine)),
             metrics=self.metrics,
+            quotas=Quotas(self._config.quotas),
         )
 
     def _build_cache(self) -> ReplyCache | None:

@@ -10,7 +10,8 @@ from typing import Protocol, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from qdts.service.cache_metrics import CacheMetrics
-from qdts.service.reply import CacheStatus, Reply
+from qdts.service.reply import CacheStatus, Reply, Rung
+from qdts.service.request import Priority
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -30,6 +31,20 @@ class Metrics:
         self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
         self._tokens = Counter("qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r)
         self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
+        self._shed = Counter("qdts_shed", "Requests refused, by class and bound.", ["priority", "bound"], registry=r)
+        self._classes = Counter(
+            "qdts_requests", "Requests by class and what became of them.", ["priority", "outcome"], registry=r
+        )
+        self._prediction = Histogram(
+            "qdts_prediction_ratio",
+            "What a rung of the model took over what was predicted, the wait left aside.",
+            ["rung"],
+            buckets=(0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0),
+            registry=r,
+        )
+        self._waits = _seconds("qdts_queue_delay_seconds", "In the model's queue, those turned away included.", r)
+        self._pressure = Gauge("qdts_pressure", "Rungs not on offer for want of capacity.", ["priority"], registry=r)
+        self._limit = Gauge("qdts_concurrency_limit", "Requests that may be in the model at once.", registry=r)
         self._slo = Counter("qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r)
         self._batch = Histogram(
             "qdts_batch_size",
@@ -55,9 +70,31 @@ class Metrics:
         if reply.model_version and reply.cache_status in (CacheStatus.MISS, CacheStatus.BYPASS):
             self._observe_model(reply)
 
-    def observe_slo(self, *, is_met: bool) -> None:
+    def observe_slo(self, priority: Priority, *, is_met: bool) -> None:
         """A request has been answered by its deadline, or not."""
-        self._slo.labels("met" if is_met else "missed").inc()
+        outcome = "met" if is_met else "missed"
+        self._slo.labels(outcome).inc()
+        self._classes.labels(priority.name.lower(), outcome).inc()
+
+    def observe_shed(self, priority: Priority, bound: str) -> None:
+        """A request has been refused, for a bound on "requests" or on a tenant's "quota"."""
+        self._shed.labels(priority.name.lower(), bound).inc()
+
+    def observe_prediction(self, rung: Rung, ratio: float) -> None:
+        """A rung of the model took so much of what was predicted."""
+        self._prediction.labels(rung.name.lower()).observe(ratio)
+
+    def observe_wait(self, seconds: float) -> None:
+        """A job has left the model's queue, for a place or for good."""
+        self._waits.observe(seconds)
+
+    def observe_pressure(self, priority: Priority, level: int) -> None:
+        """So many rungs are not on offer for this class."""
+        self._pressure.labels(priority.name.lower()).set(level)
+
+    def watch_limit(self, limit: Callable[[], int]) -> None:
+        """Where to read the concurrency limit from."""
+        self._limit.set_function(limit)
 
     def observe_batch(self, size: int) -> None:
         """Sequences have joined; so many are being written now."""

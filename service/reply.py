@@ -27,6 +27,7 @@ class DegradeReason(IntEnum):
     NO_MODEL = 4
     ENGINE_FAILED = 5
     GUARD_REJECTED = 6
+    CANARY = 7
 
 
 class CacheStatus(IntEnum):

@@ -57,6 +57,7 @@ class Request:
     cache_policy: CachePolicy = CachePolicy.DEFAULT
     request_id: str = ""
     document_id: str = ""
+    tenant: str = ""  # whose quota pays; "" is anybody's
 
     @property
     def num_chars(self) -> int:

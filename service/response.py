@@ -46,7 +46,7 @@ def write_server_info(config: ServerConfig, ladder: Ladder | None, *, is_ready: 
 def _rungs(config: ServerConfig, *, has_model: bool) -> list[Rung]:
     rungs = [Rung.EXTRACTIVE, Rung.LEAD]
     if has_model:
-        rungs += [Rung.FULL, Rung.PASSAGES]
+        rungs += [Rung.FULL, Rung.SHORTER, Rung.PASSAGES]
     if config.cache.max_entries or config.redis.url:
         rungs += [Rung.CACHE, Rung.STALE] if config.cache.stale_s else [Rung.CACHE]
     return sorted(rungs)

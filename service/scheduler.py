@@ -1,7 +1,10 @@
 """The bounded queue between the event loop and the engine's thread. Decides the order; runs nothing.
 
-Priority classes are served strictly in order, within a class the earliest deadline first. Jobs whose caller has
-gone or whose time is up leave here, before anything is spent on them.
+Priority classes are served in order, but a lower one that waits is owed its share of the tokens that are taken. Within
+a class the earliest deadline goes first; a deadline further away than the config's patience counts as if it were that
+near, so that nobody is overtaken for ever. Where the queue is full, the latest of the lowest class makes room for a
+higher one, down to that class's share of the queue. Jobs whose caller has gone, whose time is up or that waited too
+long in a queue that stands leave here, before anything is spent on them.
 """
 
 import asyncio
@@ -14,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qdts.errors import DeadlineExceeded, QdtsError, QueueFull
+from qdts.errors import DeadlineExceeded, Overloaded, QdtsError, QueueFull
 from qdts.models.document import Summary
-from qdts.service.deadline import Deadline
+from qdts.service.admission_config import AdmissionConfig
+from qdts.service.codel import Codel
+from qdts.service.deadline import Clock, Deadline
 from qdts.service.request import Priority
 
 # Whatever the summariser's prepare() returns for its start() and join(): nobody in between looks inside.
@@ -43,6 +48,7 @@ class Job:
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Generated]"
     on_text: Callable[[str], None] | None = None
+    num_tokens: int = 1  # to read, as estimated before
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
 
@@ -71,16 +77,26 @@ class Job:
 
 
 class Scheduler:
-    """A queue with a bound in jobs. Safe between threads.
+    """A queue with bounds in jobs and in their estimated tokens. Safe between threads.
 
     `num_unread` says how many tokens of a prompt are to be encoded; it is asked by whoever calls schedule().
     """
 
-    def __init__(self, *, max_queue: int, num_unread: Callable[[Prompt], int]) -> None:
+    def __init__(
+        self,
+        *,
+        max_queue: int,
+        num_unread: Callable[[Prompt], int],
+        config: AdmissionConfig | None = None,
+        on_wait: Callable[[float], None] = lambda seconds: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._max_queue = max_queue
         self._num_unread = num_unread
-        # Heaps: by deadline, and among equal ones by arrival.
-        self._queues: dict[Priority, list[tuple[float, int, Job]]] = {priority: [] for priority in Priority}
+        self._config = config or AdmissionConfig()
+        self._on_wait = on_wait
+        self._clock = clock
+        self._queues = {priority: _Queue(self._config.queue_interval_ms / 1000) for priority in Priority}
         self._arrivals = itertools.count()
         self._changed = threading.Condition()
         self._closed_by: QdtsError | None = None
@@ -88,18 +104,24 @@ class Scheduler:
     @property
     def num_waiting(self) -> int:
         """Jobs in the queue."""
-        return sum(len(queue) for queue in self._queues.values())
+        return sum(len(queue.jobs) for queue in self._queues.values())
+
+    @property
+    def num_by_class(self) -> dict[Priority, int]:
+        """Jobs in the queue, by class."""
+        return {priority: len(queue.jobs) for priority, queue in self._queues.items()}
 
     def admit(self, job: Job) -> None:
-        """Queue a job. QueueFull when the bound is reached; after close() the error it was closed with."""
+        """Queue a job. QueueFull when a bound is reached; after close() the error it was closed with."""
         with self._changed:
             if self._closed_by is not None:
                 raise self._closed_by
-            if self.num_waiting >= self._max_queue:
+            if self._is_full_for(job):
                 self._drop_unwanted()
-            if self.num_waiting >= self._max_queue:
-                raise QueueFull(f"the queue holds {self._max_queue} requests")
-            heapq.heappush(self._queues[job.priority], (job.deadline.at, next(self._arrivals), job))
+            while self._is_full_for(job):
+                self._make_room(job.priority)
+            urgency = min(job.deadline.at, job.queued_at + self._config.patience_ms / 1000)
+            heapq.heappush(self._queues[job.priority].jobs, (urgency, next(self._arrivals), job))
             self._changed.notify()
 
     def schedule(self, max_jobs: int, *, max_tokens: int, waits: bool) -> list[Job]:
@@ -119,35 +141,102 @@ class Scheduler:
         with self._changed:
             self._closed_by = self._closed_by or error
             for queue in self._queues.values():
-                for _, _, job in queue:
+                for _, _, job in queue.jobs:
                     job.fail(self._closed_by)
-                queue.clear()
+                queue.jobs.clear()
             self._changed.notify_all()
+
+    def _is_full_for(self, job: Job) -> bool:
+        num_tokens = sum(queue.num_tokens for queue in self._queues.values())
+        is_over = num_tokens > 0 and num_tokens + job.num_tokens > self._config.max_queue_tokens
+        return is_over or self.num_waiting >= self._max_queue
+
+    def _make_room(self, priority: Priority) -> None:
+        """Turn away the latest job of the lowest class below `priority` that has more than its share; or QueueFull."""
+        for lower in reversed(Priority):
+            jobs = self._queues[lower].jobs
+            if lower > priority and len(jobs) > self._config.share(lower) * self._max_queue:
+                latest = max(jobs)
+                jobs.remove(latest)
+                heapq.heapify(jobs)
+                latest[-1].fail(QueueFull("a request of a higher class took its place in the queue"))
+                return
+        raise QueueFull(f"the queue holds {self._max_queue} requests, or {self._config.max_queue_tokens} tokens")
 
     def _take(self, max_jobs: int, max_tokens: int) -> list[Job]:
         jobs, num_tokens = list[Job](), 0
-        while len(jobs) < max_jobs and (queue := self._next_queue()):
-            job = queue[0][-1]
+        while len(jobs) < max_jobs and (priority := self._next_class()):
+            queue = self._queues[priority]
+            if self._stands(queue):
+                heapq.heappop(queue.jobs)[-1].fail(Overloaded("it waited too long in the queue"))
+                continue
+            job = queue.first
             num_tokens += self._num_unread(job.prompt)
             if jobs and num_tokens > max_tokens:
                 break  # nobody overtakes it
-            jobs.append(heapq.heappop(queue)[-1])
+            heapq.heappop(queue.jobs)
+            self._account(priority, job)
+            jobs.append(job)
         return jobs
 
-    def _next_queue(self) -> list[tuple[float, int, Job]] | None:
-        """The first queue that begins with a job worth working on."""
-        for queue in self._queues.values():
-            while queue and not _is_worth_it(queue[0][-1]):
-                heapq.heappop(queue)
-            if queue:
-                return queue
-        return None
+    def _next_class(self) -> Priority | None:
+        """The class whose first job is next: the highest that waits, unless a lower one is owed as much."""
+        waiting = [priority for priority in Priority if self._has_work(priority)]
+        owed = (priority for priority in waiting[1:] if self._queues[priority].is_owed)
+        return next(owed, waiting[0] if waiting else None)
+
+    def _has_work(self, priority: Priority) -> bool:
+        """Whether a job worth working on waits; it is then the first."""
+        queue = self._queues[priority]
+        while queue.jobs and not _is_worth_it(queue.first):
+            heapq.heappop(queue.jobs)
+        if not queue.jobs:
+            queue.owed_tokens = 0.0  # what is not used is not saved up
+        return bool(queue.jobs)
+
+    def _stands(self, queue: "_Queue") -> bool:
+        """Whether the first of a queue that has others in it waited too long."""
+        job = queue.first
+        target_s = self._config.queue_target_s(job.deadline.at - job.queued_at)
+        now_s = self._clock()
+        is_late = queue.codel.drops((now_s - job.queued_at) / target_s, now_s=now_s)
+        self._on_wait(now_s - job.queued_at)
+        return is_late and len(queue.jobs) > 1
+
+    def _account(self, taken: Priority, job: Job) -> None:
+        """Every class that waits is owed its share of what was taken."""
+        for priority, queue in self._queues.items():
+            if queue.jobs or priority is taken:
+                queue.owed_tokens += self._config.share(priority) * job.num_tokens
+        queue = self._queues[taken]
+        queue.owed_tokens = max(0.0, queue.owed_tokens - job.num_tokens)
 
     def _drop_unwanted(self) -> None:
         """Callers that have gone must not keep others out."""
         for queue in self._queues.values():
-            queue[:] = [entry for entry in queue if entry[-1].is_wanted]
-            heapq.heapify(queue)
+            queue.jobs[:] = [entry for entry in queue.jobs if entry[-1].is_wanted]
+            heapq.heapify(queue.jobs)
+
+
+class _Queue:
+    """One class's jobs, a heap: by urgency, and among equal ones by arrival."""
+
+    def __init__(self, interval_s: float) -> None:
+        self.jobs: list[tuple[float, int, Job]] = []
+        self.codel = Codel(interval_s=interval_s)
+        self.owed_tokens = 0.0
+
+    @property
+    def first(self) -> Job:
+        return self.jobs[0][-1]
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(job.num_tokens for _, _, job in self.jobs)
+
+    @property
+    def is_owed(self) -> bool:
+        return self.owed_tokens >= self.first.num_tokens
 
 
 def _is_worth_it(job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -14,6 +15,7 @@ from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.errors import internal_status, status_of
 from qdts.service.health import Health, State
+from qdts.service.quotas import tenant_of
 from qdts.service.reply import Reply
 from qdts.service.request import Request
 from qdts.service.response import write_response, write_server_info
@@ -42,7 +44,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         """One document, one query, one summary."""
         started_at = time.perf_counter()
         answerer = self._open()
-        asked = read_request(request, self._config.limits)
+        asked = self._read(request, context)
         reply = await answerer.answer(asked, self._deadline(context))
         return write_response(reply, asked, total_ms=_ms_since(started_at))
 
@@ -57,7 +59,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
 
         async def one(index: int, item: pb.SummarizeRequest) -> pb.SummarizeResponse:
             item.request_id = item.request_id or f"{request.request_id}/{index}"
-            asked = read_request(item, self._config.limits, path=f"requests[{index}].")
+            asked = self._read(item, context, path=f"requests[{index}].")
             async with width:
                 started_at = time.perf_counter()
                 reply = await answerer.answer(asked, deadline)
@@ -77,7 +79,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         """
         started_at = time.perf_counter()
         answerer = self._open()
-        asked = read_request(request.request, self._config.limits, path="request.")
+        asked = self._read(request.request, context, path="request.")
         reply = await self._stream(answerer, asked, context)
         response = write_response(reply, asked, total_ms=_ms_since(started_at))
         await context.write(pb.StreamSummarizeResponse(response=response))
@@ -95,6 +97,11 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         if self.answerer is None:
             raise Loading("the server is not warmed up yet")
         return self.answerer
+
+    def _read(self, message: pb.SummarizeRequest, context: Context, *, path: str = "") -> Request:
+        """The request, and whose it is."""
+        asked = read_request(message, self._config.limits, path=path)
+        return replace(asked, tenant=tenant_of(context.invocation_metadata(), self._config.quotas.metadata_key))
 
     def _deadline(self, context: Context) -> Deadline:
         bounds = self._config.deadlines

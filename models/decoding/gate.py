@@ -42,6 +42,10 @@ class DraftGate:
         # [k]: how often token k of a draft was right where all before it were
         self._free_shares = [free_share] * _MAX_DEPTH
 
+    def step_ms(self, size: int) -> float:
+        """What a step of so many sequences takes when each brings one token."""
+        return self._costs.step_ms(size, 1)
+
     def limits(self, offers: Sequence[Offer]) -> list[int]:
         """For each sequence, how many tokens of its draft are to be verified in this step."""
         most = {Odds.SURE: _WHOLE, Odds.CAN_WAIT: 0, Odds.OPEN: 0}

@@ -57,6 +57,7 @@ class DegradeReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEGRADE_REASON_NO_MODEL: _ClassVar[DegradeReason]
     DEGRADE_REASON_ENGINE_FAILED: _ClassVar[DegradeReason]
     DEGRADE_REASON_GUARD_REJECTED: _ClassVar[DegradeReason]
+    DEGRADE_REASON_CANARY: _ClassVar[DegradeReason]
 
 class CacheStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -98,6 +99,7 @@ DEGRADE_REASON_OVERLOADED: DegradeReason
 DEGRADE_REASON_NO_MODEL: DegradeReason
 DEGRADE_REASON_ENGINE_FAILED: DegradeReason
 DEGRADE_REASON_GUARD_REJECTED: DegradeReason
+DEGRADE_REASON_CANARY: DegradeReason
 CACHE_STATUS_UNSPECIFIED: CacheStatus
 CACHE_STATUS_MISS: CacheStatus
 CACHE_STATUS_HIT: CacheStatus

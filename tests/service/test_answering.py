@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 
+from qdts.service.admission_config import AdmissionConfig
 from qdts.v1 import summarization_pb2 as pb
 
 
@@ -107,3 +109,20 @@ async def test_what_failed_for_the_moment_is_tried_again(serve: Any, kit: Any) -
     assert (await server.summarize()).rung == pb.RUNG_EXTRACTIVE
     server.model.step_error = None
     assert (await server.summarize()).rung == pb.RUNG_FULL
+
+
+async def test_who_would_be_refused_gets_an_entry_past_its_time(serve: Any, kit: Any, eventually: Any) -> None:
+    server = await serve(cache=kit.Cache(ttl_s=0.0, stale_s=60.0), admission=AdmissionConfig(max_requests=1))
+    await server.stub.Summarize(kit.ask(), timeout=10)
+    server.model.gate.clear()
+    other = server.stub.Summarize(kit.ask(text="Another one is written."), timeout=10)
+    await eventually(lambda: len(server.model.prepared) == 2)
+    reply = await server.stub.Summarize(kit.ask(), timeout=10)
+    assert (reply.rung, list(reply.degrade_reasons)) == (pb.RUNG_STALE, [pb.DEGRADE_REASON_OVERLOADED])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.stub.Summarize(kit.ask(text="One too many."), timeout=10)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert int(dict(caught.value.trailing_metadata() or ())["grpc-retry-pushback-ms"]) > 0
+    server.model.gate.set()
+    assert (await other).rung == pb.RUNG_FULL
+    assert server.application.metrics.value("qdts_shed_total", priority="interactive", bound="requests") == 2

@@ -1,27 +1,59 @@
 """Predictions follow what was observed."""
 
-from qdts.service.costs import CAUTION, CostTable
+from qdts.service.costs import CAUTION, FEW, NUM_KEPT, CostTable
 
 
 def test_nothing_known() -> None:
     assert CostTable().predict_ms("full", 1000) is None
 
 
-def test_prediction_is_the_average_and_some_caution() -> None:
-    table = CostTable()
-    for _ in range(50):
-        table.observe("full", 1000, 100.0)
-    assert table.predict_ms("full", 1000) == 100.0 * (1 + CAUTION)
+def test_prediction_is_what_few_times_exceed() -> None:
+    table = CostTable(quantile=0.9)
+    for time in range(1, 51):
+        table.observe("full", 1000, float(time))
+    assert table.predict_ms("full", 1000) == 46.0
     assert table.predict_ms("other", 1000) is None
 
 
-def test_averages_follow_a_change() -> None:
+def test_few_times_are_taken_with_caution() -> None:
     table = CostTable()
     table.observe("full", 1000, 100.0)
+    assert table.predict_ms("full", 1000) == 100.0 * (1 + CAUTION)
+    for _ in range(FEW):
+        table.observe("full", 1000, 100.0)
+    assert table.predict_ms("full", 1000) == 100.0
+
+
+def test_predictions_follow_a_change() -> None:
+    table = CostTable()
+    for took_ms in (100.0, 10.0, 200.0):
+        for _ in range(NUM_KEPT):
+            table.observe("full", 1000, took_ms)
+        assert table.predict_ms("full", 1000) == took_ms
+
+
+def test_one_slow_time_is_no_reason() -> None:
+    table = CostTable()
     for _ in range(30):
-        table.observe("full", 1000, 10.0)
-    predicted = table.predict_ms("full", 1000)
-    assert predicted is not None and 12.0 <= predicted < 13.0
+        table.observe("full", 1000, 100.0)
+    table.observe("full", 1000, 10_000.0)
+    assert table.predict_ms("full", 1000) == 100.0
+
+
+def test_batches_have_times_of_their_own() -> None:
+    table = CostTable()
+    for batch, took_ms in ((1, 10.0), (4, 30.0)):
+        for _ in range(FEW):
+            table.observe("full", 1000, took_ms, batch)
+    assert [table.predict_ms("full", 1000, batch) for batch in (1, 3, 4)] == [10.0, 30.0, 30.0]
+
+
+def test_a_new_batch_size_costs_more_by_what_its_steps_do() -> None:
+    table = CostTable(step_ms=lambda batch: 2.0 + batch)
+    for _ in range(FEW):
+        table.observe("full", 1000, 30.0, 1)
+    assert table.predict_ms("full", 1000, 8) == 30.0 * 10 / 3
+    assert table.predict_ms("full", 1000, 2) == 30.0 * 4 / 3
 
 
 def test_unknown_sizes_borrow_from_smaller_ones_only() -> None:

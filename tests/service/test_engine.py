@@ -12,6 +12,7 @@ from qdts.errors import DeadlineExceeded, Draining, Unavailable
 from qdts.models.document import Document
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
+from qdts.service.request import Priority
 
 Start = Callable[..., Engine]
 
@@ -48,7 +49,7 @@ async def test_jobs_that_wait_join_what_runs(kit: Any, start: Start, eventually:
     await eventually(lambda: model.num_steps == 1)
     jobs += [ask(engine, model, f"Number {i}.") for i in range(6)]
     await asyncio.sleep(0.01)
-    assert engine.num_batches_ahead == 1
+    assert (engine.num_inside, engine.num_waiting) == (7, 6)
     model.gate.set()
     results = await asyncio.gather(*jobs)
     assert [result.summary.text for result in results[1:]] == [f"Number {i}." for i in range(6)]
@@ -106,7 +107,7 @@ async def test_a_place_is_free_one_step_after_its_job_was_cancelled(kit: Any, st
     waits = ask(engine, model, "Quick.")
     gone.cancel()
     await asyncio.sleep(0.01)
-    assert engine.num_batches_ahead == 2
+    assert engine.num_inside == 2
     model.gate.set()
     assert (await waits).summary.text == "Quick."
     assert (model.num_steps, model.num_cancelled) == (2, 1)
@@ -191,11 +192,12 @@ async def test_whatever_becomes_of_jobs_no_place_is_lost(kit: Any, start: Start,
 
 async def test_expected_jobs_are_counted_until_they_come(kit: Any, start: Start) -> None:
     engine = start(kit.Model(), max_batch=2)
-    with engine.expecting(), engine.expecting(), engine.expecting():
-        assert engine.num_batches_ahead == 1
-        with engine.expecting():
-            assert engine.num_batches_ahead == 2
-    assert engine.num_batches_ahead == 0
+    first, other = Priority.INTERACTIVE, Priority.BULK
+    with engine.expecting(first):
+        assert (engine.num_inside, engine.wait_s(first)) == (1, 0.0)
+        with engine.expecting(other):
+            assert engine.num_inside == 2 and engine.wait_s(first) > 0
+    assert (engine.num_inside, engine.wait_s(first)) == (0, 0.0)
 
 
 async def test_text_grows_word_by_word(kit: Any, start: Start) -> None:

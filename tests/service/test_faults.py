@@ -91,8 +91,8 @@ async def test_full_queue_degrades_instead_of_failing(serve: Any, kit: Any, even
     calls = [
         server.stub.Summarize(kit.ask(text=f"Number {i} is waiting.", options=BYPASS), timeout=10) for i in range(8)
     ]
-    await eventually(lambda: len(server.model.prepared) == 8)
-    await asyncio.sleep(0.05)
+    await eventually(lambda: sum(call.done() for call in calls) == 5)
+    assert len(server.model.prepared) == 3, "the others were sent down the ladder before any work"
     server.model.gate.set()
     replies = await asyncio.gather(*calls)
     assert sum(reply.rung == pb.RUNG_FULL for reply in replies) == 3

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from qdts.errors import DeadlineExceeded, Draining
 from qdts.models.document import Document, Span, Summary, SummarySentence
+from qdts.service.admission import size_of
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import LEAD_CHARS, MAX_BREAKS, TextThreads, lead_summary, readable
 from qdts.service.ladder import Generator, Ladder, before_reply, is_supported
 from qdts.service.reply import DegradeReason, Rung
-from qdts.service.request import Request, Tier
+from qdts.service.request import Priority, Request, Tier
 
 
 def request(tier: Tier = Tier.AUTO, text: str = "The dam was built. It holds nine lakes.") -> Request:
@@ -79,18 +81,18 @@ async def test_waiting_for_others_is_part_of_the_prediction(kit: Any, ladder: An
 
 
 async def test_who_has_a_place_does_not_wait(kit: Any, ladder: Any, eventually: Any) -> None:
-    """Of two places one is taken: the prediction is that of a reply alone. Then both are: it is not."""
+    """Of two places one is taken: no wait is predicted. Then both are: about half of what a reply alone takes."""
     model = kit.Model(encode_s=0.05)
     ladder_ = ladder(model, max_batch=2)
+    engine = ladder_.generator.engine
     await ladder_.climb(request(), Deadline.after(10))
-    alone_ms = ladder_._predict_ms(Rung.FULL, request().num_chars)
     model.gate.clear()
     first = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
     await eventually(lambda: model.num_steps == 5)
-    assert ladder_._predict_ms(Rung.FULL, request().num_chars) == alone_ms
+    assert engine.wait_s(Priority.INTERACTIVE) == 0
     second = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
     await eventually(lambda: len(model.prepared) == 3)
-    assert ladder_._predict_ms(Rung.FULL, request().num_chars) == 2 * alone_ms
+    assert engine.wait_s(Priority.INTERACTIVE) == pytest.approx(0.0275, rel=0.5)
     model.gate.set()
     assert [reply.rung for reply in await asyncio.gather(first, second)] == [Rung.FULL, Rung.FULL]
 
@@ -113,7 +115,7 @@ async def test_a_long_queue_does_not_make_the_model_look_faster(kit: Any, ladder
     model = kit.Model(encode_s=0.1)
     ladder_ = ladder(model)
     await ladder_.climb(request(), Deadline.after(10))
-    alone_ms = ladder_._predict_ms(Rung.FULL, request().num_chars)
+    alone_ms = ladder_._admission.costs.predict_ms(Rung.FULL, size_of(request()))
     model.gate.clear()
     first = asyncio.ensure_future(ladder_.climb(request(), Deadline.after(10)))
     await asyncio.sleep(0.01)
@@ -121,7 +123,28 @@ async def test_a_long_queue_does_not_make_the_model_look_faster(kit: Any, ladder
         assert (await ladder_.climb(request(), Deadline.after(0.15))).rung is Rung.EXTRACTIVE
     model.gate.set()
     await first
-    assert ladder_._predict_ms(Rung.FULL, request().num_chars) >= 0.9 * alone_ms
+    assert ladder_._admission.costs.predict_ms(Rung.FULL, size_of(request())) >= 0.9 * alone_ms
+
+
+async def test_shorter_output_when_full_ones_are_too_slow(kit: Any, ladder: Any) -> None:
+    """A word takes a step. 35 words are too many for 0.4 s, 17 are not."""
+    model, text = kit.Model(step_s=0.01), "word " * 50 + "end."
+    ladder_ = ladder(model)
+    for _ in range(3):
+        reply = await ladder_.climb(request(text=text), Deadline.after(10))
+    ladder_._admission.costs.observe(Rung.SHORTER, size_of(request(text=text)), 180.0)
+    reply = await ladder_.climb(request(text=text), Deadline.after(0.4))
+    assert (reply.rung, reply.reasons) == (Rung.SHORTER, (DegradeReason.DEADLINE_SHORT,))
+    assert (reply.summary.num_output_tokens, reply.model_version) == (17, "fake@0123")
+
+
+async def test_what_cannot_be_shortened_has_no_shorter_rung(kit: Any, ladder: Any) -> None:
+    model = kit.Model(encode_s=0.2)
+    ladder_ = ladder(model)
+    few = replace(request(), max_words=10)
+    await ladder_.climb(few, Deadline.after(10))
+    model.encode_s = 0.0
+    assert (await ladder_.climb(few, Deadline.after(0.2))).rung is Rung.PASSAGES
 
 
 async def test_what_the_guard_withholds_is_logged(kit: Any, ladder: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -136,6 +159,15 @@ async def test_lead_when_even_an_extract_would_be_late(ladder: Any) -> None:
     assert reply.reasons[0] in (DegradeReason.DEADLINE_SHORT, DegradeReason.DEADLINE_MISSED)
     assert reply.summary.text.startswith("Beginning of it.")
     assert reply.summary.coverage < 0.01
+
+
+async def test_lead_when_too_many_extracts_are_being_made(ladder: Any) -> None:
+    ladder_ = ladder()
+    ladder_._num_extracts = ladder_._admission.max_extracts
+    reply = await ladder_.climb(request(), Deadline.after(10))
+    assert (reply.rung, reply.reasons) == (Rung.LEAD, (DegradeReason.OVERLOADED,))
+    ladder_._num_extracts -= 1
+    assert (await ladder_.climb(request(), Deadline.after(10))).rung is Rung.EXTRACTIVE
 
 
 async def test_nothing_after_the_deadline(ladder: Any) -> None:

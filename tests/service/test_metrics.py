@@ -23,6 +23,10 @@ async def test_replies_are_counted_by_rung_cache_and_reason(server: Any, kit: An
     assert value("qdts_degraded_total", reason="guard_rejected") == 1
     assert value("qdts_cache_total", status="hit") == 1
     assert value("qdts_slo_total", outcome="met") == 3
+    assert value("qdts_requests_total", priority="interactive", outcome="met") == 3
+    assert value("qdts_prediction_ratio_count", rung="full") == 1
+    assert value("qdts_queue_delay_seconds_count") >= 2
+    assert value("qdts_pressure", priority="interactive") == 0
     assert value("qdts_tokens_total", direction="in") == 100
     assert value("qdts_queue_seconds_count") == 1
     assert value("qdts_batch_size_count") >= 2

@@ -2,11 +2,16 @@
 
 import asyncio
 import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from qdts.errors import DeadlineExceeded, Draining, QueueFull
+from qdts.errors import DeadlineExceeded, Draining, Overloaded, QueueFull
 from qdts.models.document import Summary
+from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Deadline
 from qdts.service.request import Priority
 from qdts.service.scheduler import Generated, Job, Scheduler
@@ -14,20 +19,44 @@ from qdts.service.scheduler import Generated, Job, Scheduler
 RESULT = Generated(summary=Summary(sentences=(), coverage=1.0), queue_ms=0, encode_ms=0, decode_ms=0)
 
 
-def job(name: str = "", *, priority: Priority = Priority.INTERACTIVE, seconds: float = 60) -> Job:
+def job(
+    name: str = "",
+    *,
+    priority: Priority = Priority.INTERACTIVE,
+    seconds: float = 60,
+    num_tokens: int = 1,
+    clock: Callable[[], float] = time.monotonic,
+) -> Job:
     loop = asyncio.get_running_loop()
     return Job(
         prompt=name,
-        deadline=Deadline.after(seconds),
+        deadline=Deadline.after(seconds, clock),
         priority=priority,
+        num_tokens=num_tokens,
+        queued_at=clock(),
         loop=loop,
         future=loop.create_future(),
     )
 
 
-def open_scheduler(max_queue: int) -> Scheduler:
+class Clock:
+    """Shows what it is set to."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def open_scheduler(max_queue: int, clock: Callable[[], float] = time.monotonic, **settings: Any) -> Scheduler:
     """A prompt has as many unread tokens as it has letters."""
-    return Scheduler(max_queue=max_queue, num_unread=len)
+    return Scheduler(max_queue=max_queue, num_unread=len, config=AdmissionConfig(**settings), clock=clock)
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
 
 
 def take(scheduler: Scheduler, max_jobs: int, max_tokens: int = 1000, *, waits: bool = True) -> list[Job]:
@@ -42,6 +71,92 @@ async def test_priority_classes_then_first_come_first_served() -> None:
     assert order == ["i1", "i2", "p1", "b1", "b2"]
 
 
+async def test_lower_classes_get_their_shares(clock: Clock) -> None:
+    """Of 40 jobs in a row, and no more than that while others wait."""
+    scheduler = open_scheduler(200, prefetch_share=0.2, bulk_share=0.1)
+    for number in range(50):
+        for priority in Priority:
+            scheduler.admit(job(f"{number}", priority=priority))
+    taken = Counter(take(scheduler, 1)[0].priority for _ in range(40))
+    assert taken[Priority.PREFETCH] == pytest.approx(8, abs=1)
+    assert taken[Priority.BULK] == pytest.approx(4, abs=1)
+
+
+async def test_a_class_that_did_not_wait_has_saved_nothing_up() -> None:
+    scheduler = open_scheduler(200, bulk_share=0.25)
+    for number in range(60):
+        scheduler.admit(job(f"{number}"))
+    scheduler.admit(job("b", priority=Priority.BULK))
+    for _ in range(40):
+        take(scheduler, 1)
+    scheduler.admit(job("b1", priority=Priority.BULK))
+    scheduler.admit(job("b2", priority=Priority.BULK))
+    order = [take(scheduler, 1)[0].priority for _ in range(10)]
+    assert order.count(Priority.BULK) == 2 and order[:2] != [Priority.BULK, Priority.BULK]
+
+
+async def test_far_deadlines_do_not_starve(clock: Clock) -> None:
+    """A stream of near deadlines overtakes a far one for as long as patience lasts."""
+    scheduler = open_scheduler(100, clock, patience_ms=500)
+    scheduler.admit(job("far", seconds=3600, clock=clock))
+    taken: list[str] = []
+    for number in range(20):
+        clock.now += 0.1
+        scheduler.admit(job(f"near {number}", seconds=0.2, clock=clock))
+        taken += [one.prompt for one in take(scheduler, 1)]
+    assert taken.index("far") == 3, "near 3 ends at 0.6 s, and far counts as 0.5 s"
+
+
+async def test_a_queue_that_stands_turns_away_who_waited_too_long(clock: Clock) -> None:
+    """The target is a tenth of 1 s. All wait for 0.25 s, and the first 0.2 s of that may be a burst."""
+    scheduler = open_scheduler(100, clock, queue_target_share=0.1, queue_interval_ms=200)
+    jobs, taken = list[Job](), list[str]()
+
+    def arrive() -> None:
+        jobs.append(job(f"{len(jobs)}", seconds=1, clock=clock))
+        scheduler.admit(jobs[-1])
+
+    for _ in range(5):
+        arrive()
+    for _ in range(40):
+        clock.now += 0.05
+        arrive()
+        taken += [each.prompt for each in take(scheduler, 1, waits=False)]
+    await asyncio.sleep(0)
+    shed = [one.prompt for one in jobs if one.future.done() and isinstance(one.future.exception(), Overloaded)]
+    assert taken[:4] == ["0", "1", "2", "3"], "a burst is no overload"
+    assert 1 <= len(shed) <= 5
+    assert len(taken) == 40, "and there was always one to take"
+    assert not [one for one in jobs if one.future.done() and one.prompt not in shed]
+
+
+async def test_a_full_queue_makes_room_for_a_higher_class() -> None:
+    scheduler = open_scheduler(4, bulk_share=0.25)
+    bulk = [job(f"b{seconds}", priority=Priority.BULK, seconds=seconds) for seconds in (3, 1, 4, 2)]
+    for one in bulk:
+        scheduler.admit(one)
+    for number in range(3):
+        scheduler.admit(job(f"i{number}"))
+    with pytest.raises(QueueFull):
+        scheduler.admit(job("i3"))  # bulk has its share, a quarter of four
+    with pytest.raises(QueueFull):
+        scheduler.admit(job("p", priority=Priority.PREFETCH))
+    await asyncio.sleep(0)
+    assert [one.prompt for one in bulk if one.future.done()] == ["b3", "b4", "b2"]
+    assert all(isinstance(one.future.exception(), QueueFull) for one in bulk if one.future.done())
+    assert [one.prompt for one in take(scheduler, 9)] == ["i0", "i1", "i2", "b1"]
+
+
+async def test_queue_is_bounded_in_tokens() -> None:
+    scheduler = open_scheduler(10, max_queue_tokens=10)
+    scheduler.admit(job(num_tokens=6))
+    with pytest.raises(QueueFull, match="10 tokens"):
+        scheduler.admit(job(num_tokens=5))
+    scheduler.admit(job(num_tokens=4))
+    take(scheduler, 9)
+    scheduler.admit(job(num_tokens=99))  # alone it is let in, or it never would be
+
+
 async def test_batches_are_bounded() -> None:
     scheduler = open_scheduler(10)
     for number in range(5):
@@ -51,7 +166,7 @@ async def test_batches_are_bounded() -> None:
 
 async def test_within_a_class_the_earliest_deadline_goes_first() -> None:
     scheduler = open_scheduler(10)
-    for name, seconds, priority in (("late", 50, 1), ("soon", 10, 1), ("bulk", 1, 3), ("soon too", 20, 1)):
+    for name, seconds, priority in (("late", 4, 1), ("soon", 2, 1), ("bulk", 1, 3), ("soon too", 3, 1)):
         scheduler.admit(job(name, seconds=seconds, priority=Priority(priority)))
     assert [one.prompt for one in take(scheduler, 9)] == ["soon", "soon too", "late", "bulk"]
 
