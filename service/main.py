@@ -6,27 +6,33 @@ import signal
 import sys
 from collections.abc import Callable
 
-from qdts.errors import ConfigError, Draining, Unsupported, WeightsError
+from qdts.errors import ConfigError, Unsupported, WeightsError
 from qdts.models.document import Document
 from qdts.models.shipped import find_model
 from qdts.service import logs
+from qdts.service.admin import AdminEndpoint
 from qdts.service.answering import Answerer
-from qdts.service.cache import CacheKeys, LruCache
+from qdts.service.auth import Tokens
+from qdts.service.cache import CacheKeys, LruCache, ReplyCache
 from qdts.service.config import EngineConfig, ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
 from qdts.service.generative import Summarizer
 from qdts.service.health import Health, State
+from qdts.service.heartbeat import Liveness
+from qdts.service.hosting import ModelHost, OnDeath, Stage
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder
-from qdts.service.metrics import Metrics, MetricsEndpoint
+from qdts.service.metrics import Metrics
 from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
+from qdts.service.serving import Serving
+from qdts.service.tracing import TracedCache, make_tracer
+from qdts.service.watched import WatchedSummarizer
 
 WARM_UP_S = 60.0
-ENGINE_STOP_S = 5.0
 # Threads that read text keep the interpreter for so long at a time, and the event loop waiting: Python's
 # default of 5 ms would add up to many times that per call when they are busy.
 SWITCH_INTERVAL_S = 0.0005
@@ -53,6 +59,7 @@ async def _serve(config: ServerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     application = Application(config)
+    loop.add_signal_handler(signal.SIGHUP, application.swap_model)
     try:
         await start_until(application, stop)
         await stop.wait()
@@ -101,17 +108,27 @@ class Application:
         self._load = load
         self.metrics = Metrics()
         self.health = Health(self.metrics)
+        self._tracer = make_tracer(config.tracing)
         self._servicer = SummarizationServicer(config, self.health)
         self._server = GrpcServer(
             config,
             servicer=self._servicer,
             health_of_server=self.health,
-            interceptor=CallInterceptor(self.metrics),
+            interceptor=CallInterceptor(
+                self.metrics,
+                tokens=Tokens(config.auth),
+                tracer=self._tracer,
+                write_timeout_s=config.transport.write_timeout_s,
+            ),
         )
         self._threads = TextThreads(config.engine.num_text_threads)
-        self._endpoint: MetricsEndpoint | None = None
-        self._generator: Generator | None = None
-        self._deaths: set[asyncio.Task[None]] = set()
+        self._cache = self._build_cache()
+        self._keys = CacheKeys()
+        self.liveness = Liveness(config.lifecycle)
+        stage = Stage(build=self._build, warm_up=_warm_up, show=self._show, tell=self._tell)
+        self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
+        self._endpoint: AdminEndpoint | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -121,34 +138,49 @@ class Application:
     async def start(self) -> None:
         """Listen, load, warm up, be ready. Until then health says "not serving" and calls get LOADING."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._beating = asyncio.ensure_future(self.liveness.beat())
         if self._config.metrics.enabled:
-            self._endpoint = _metrics_endpoint(self.metrics, self._config)
+            self._endpoint = self._open_endpoint()
         await self.health.become(State.LOADING)
         await self._server.start()
-        summarizer = await asyncio.to_thread(self._load, self._config.engine)
-        if summarizer is not None:
-            self._generator = self._start_engine(summarizer)
-        await self._warm_up()
-        self._servicer.answerer = self._build_answerer()
+        serving = await self._host.start()
         await self.health.become(State.READY)
-        logs.info("ready", port=self.port, model=summarizer.version if summarizer else None)
+        admin_port = self._endpoint.port if self._endpoint else None
+        logs.info("ready", port=self.port, admin_port=admin_port, model=serving.version)
+
+    def swap_model(self) -> None:
+        """Load what engine.model names now beside what answers, and let it take over once it is warm."""
+        self._host.swap()
 
     async def stop(self) -> None:
         """Drain, then end what was started."""
         logs.info("draining", state=self.health.state.value)
         await self._server.drain()
-        if self._generator is not None:
-            error = Draining("the server is about to exit")
-            await asyncio.to_thread(self._generator.engine.stop, error, timeout_s=ENGINE_STOP_S)
+        await self._host.close()
         self._threads.close()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
+        if self._beating is not None:
+            self._beating.cancel()
+        await asyncio.to_thread(self._tracer.close)
         logs.info("stopped")
 
-    def _start_engine(self, summarizer: Summarizer) -> Generator:
+    async def _build(self, on_death: OnDeath) -> Serving:
+        summarizer = await asyncio.to_thread(self._load, self._config.engine)
+        generator = None if summarizer is None else self._start_engine(summarizer, on_death)
+        return Serving(self._build_answerer(generator), generator and generator.engine, self._tracer)
+
+    def _show(self, serving: Serving) -> None:
+        self._servicer.answerer = serving
+
+    async def _tell(self, is_whole: bool) -> None:
+        await self.health.become(State.READY if is_whole else State.ENGINE_DOWN)
+
+    def _start_engine(self, summarizer: Summarizer, on_death: OnDeath) -> Generator:
         config = self._config.engine
+        watched = WatchedSummarizer(summarizer, called=self.liveness.model_called, on_waste=self.metrics.count_waste)
         engine = Engine(
-            summarizer,
+            watched,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             max_encode_tokens=config.max_encode_tokens,
@@ -156,50 +188,45 @@ class Application:
         )
         self.metrics.watch_queue(lambda: engine.num_waiting)
         loop = asyncio.get_running_loop()
-        engine.start(lambda: loop.call_soon_threadsafe(self._on_engine_death) and None)
-        return Generator(summarizer=summarizer, engine=engine)
+        engine.start(lambda: loop.call_soon_threadsafe(on_death) and None)
+        return Generator(summarizer=watched, engine=engine)
 
-    def _on_engine_death(self) -> None:
-        logs.warning("engine_down")
-        task = asyncio.ensure_future(self.health.become(State.ENGINE_DOWN))
-        self._deaths.add(task)  # the loop holds tasks only weakly
-        task.add_done_callback(self._deaths.discard)
-
-    def _build_ladder(self) -> Ladder:
+    def _build_ladder(self, generator: Generator | None) -> Ladder:
         auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        return Ladder(threads=self._threads, generator=self._generator, auto=auto)
+        return Ladder(threads=self._threads, generator=generator, auto=auto)
 
-    def _build_answerer(self) -> Answerer:
+    def _build_answerer(self, generator: Generator | None) -> Answerer:
+        return Answerer(ladder=self._build_ladder(generator), cache=self._cache, keys=self._keys, metrics=self.metrics)
+
+    def _build_cache(self) -> ReplyCache | None:
         config = self._config.cache
+        if not config.max_entries:
+            return None
         cache = LruCache(
             max_entries=config.max_entries,
             max_bytes=config.max_bytes,
             ttl_s=config.ttl_s,
             stale_s=config.stale_s,
         )
-        return Answerer(
-            ladder=self._build_ladder(),
-            cache=cache if config.max_entries else None,
-            keys=CacheKeys(),
-            metrics=self.metrics,
-        )
+        return TracedCache(cache, self._tracer)
 
-    async def _warm_up(self) -> None:
-        """Real requests, on a ladder of their own: what the first ones take is not what later ones will."""
-        ladder = self._build_ladder()
-        for tier in (Tier.GENERATIVE, Tier.FAST):
-            reply = await ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
-            if reply.reasons:
-                reasons = ", ".join(reason.name.lower() for reason in reply.reasons)
-                raise WeightsError(f"the model failed its warm-up request ({reasons}); the log says where")
+    def _open_endpoint(self) -> AdminEndpoint:
+        host, port = self._config.metrics.host, self._config.metrics.port
+        try:
+            return AdminEndpoint(
+                self.metrics, host=host, port=port, state=lambda: self.health.state, problem=self.liveness.problem
+            )
+        except OSError as error:
+            raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
 
 
-def _metrics_endpoint(metrics: Metrics, config: ServerConfig) -> MetricsEndpoint:
-    host, port = config.metrics.host, config.metrics.port
-    try:
-        return MetricsEndpoint(metrics, host=host, port=port)
-    except OSError as error:
-        raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
+async def _warm_up(serving: Serving) -> None:
+    """Real requests, for each way to write: what the first ones take is not what later ones will."""
+    for tier in (Tier.GENERATIVE, Tier.FAST):
+        reply = await serving.ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
+        if reply.reasons:
+            reasons = ", ".join(reason.name.lower() for reason in reply.reasons)
+            raise WeightsError(f"the model failed its warm-up request ({reasons}); the log says where")
 
 
 def _warm_up_request(tier: Tier) -> Request:
