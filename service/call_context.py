@@ -31,3 +31,5 @@ class CallContext:
         except TimeoutError as error:
             logs.warning("slow_reader")
             raise asyncio.CancelledError from error
+        except grpc.aio.InternalError as error:  # gRPC's word for a caller that has just gone
+            raise asyncio.CancelledError from error

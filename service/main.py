@@ -41,18 +41,20 @@ Load = Callable[[EngineConfig], Summarizer | None]
 
 
 def run(config: ServerConfig) -> int:
-    """Serve until SIGTERM or SIGINT. The exit status: 0 after a drain, 2 when the server could not start."""
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the model anew.
+
+    The exit status: 0 after a drain, 1 when the server ended by itself, 2 when it could not start.
+    """
     logs.configure(config.logging.level)
     try:
-        asyncio.run(_serve(config))
+        return asyncio.run(_serve(config))
     except (ConfigError, WeightsError, Unsupported) as error:
         logs.warning("start_failed", reason=str(error))
         print(f"qdts: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
-async def _serve(config: ServerConfig) -> None:
+async def _serve(config: ServerConfig) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.loop_fault)
@@ -62,7 +64,7 @@ async def _serve(config: ServerConfig) -> None:
     loop.add_signal_handler(signal.SIGHUP, application.swap_model)
     try:
         await start_until(application, stop)
-        await stop.wait()
+        return await application.run_until(stop)
     finally:
         await application.stop()
 
@@ -151,6 +153,19 @@ class Application:
     def swap_model(self) -> None:
         """Load what engine.model names now beside what answers, and let it take over once it is warm."""
         self._host.swap()
+
+    async def run_until(self, stop: asyncio.Event) -> int:
+        """Return at `stop`, with 0, or when the server has ended by itself, with 1: then only a new process helps."""
+        stopping = asyncio.ensure_future(stop.wait())
+        ending = asyncio.ensure_future(self._server.wait_for_end())
+        await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not ending.done():
+            ending.cancel()
+            return 0
+        if error := ending.exception():
+            logs.fault("server_died", error)
+        return 1
 
     async def stop(self) -> None:
         """Drain, then end what was started."""

@@ -14,6 +14,7 @@ from qdts.service.config import ServerConfig
 from qdts.service.health import SERVICE_NAME, Health, State
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.servicer import SummarizationServicer
+from qdts.service.sturdy_server import sturdy_server
 from qdts.service.tls import server_credentials
 from qdts.service.transport import transport_options
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
@@ -39,7 +40,7 @@ class GrpcServer:
         self._config = config.server
         self._health = health_of_server
         self._interceptor = interceptor
-        self._server = grpc.aio.server(
+        self._server = sturdy_server(
             interceptors=[interceptor],
             options=transport_options(
                 config.transport,
@@ -66,6 +67,10 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen. What is answered depends on the servicer and on health."""
         await self._server.start()
+
+    async def wait_for_end(self) -> None:
+        """Return when it has stopped, or raise what stopped it."""
+        await self._server.wait_for_termination()
 
     async def drain(self) -> None:
         """Say "not serving", wait for that to be noticed, let nothing in, let what runs finish."""

@@ -181,10 +181,14 @@ def test_compressed_message_within_the_bound_is_read(server: Server) -> None:
 
 def test_peer_that_floods_with_pings_is_sent_away(server: Server) -> None:
     with Peer(server.port) as peer:
+        goodbyes: list[Any] = []
         for number in range(20):
             peer.http.ping(struct.pack(">Q", number))
-        peer.flush()
-        event = peer.wait_for(ConnectionTerminated)
+            peer.flush()
+            goodbyes = [event for event in peer.receive() if isinstance(event, ConnectionTerminated)]
+            if goodbyes:
+                break
+        (event,) = goodbyes
         assert (event.error_code, event.additional_data) == (ENHANCE_YOUR_CALM, b"too_many_pings")
     server.ask(2)
 
@@ -243,6 +247,28 @@ def test_metadata_beyond_the_bound_is_refused(server: Server) -> None:
             stub.Summarize(request(), timeout=10, metadata=(("x-filler", "x" * 20_000),))
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_method_whose_name_is_no_utf8_ends_nothing(server: Server) -> None:
+    """One such call ends a plain server of grpc.aio."""
+    with Peer(server.port) as peer:
+        fixed = [(":method", "POST"), (":scheme", "http"), (":authority", "test")]
+        for stream, path in ((1, b"/x/\xff\xfe"), (3, b"\xff"), (5, METHOD.encode() + b"Summarize\xff")):
+            peer.http.send_headers(
+                stream, [*fixed, (b":path", path), ("te", "trailers"), ("content-type", "application/grpc")]
+            )
+            peer.flush()
+            assert dict(peer.wait_for(ResponseReceived).headers)[b"grpc-status"] == b"12"  # UNIMPLEMENTED
+    server.ask(7)
+
+
+def test_unknown_methods_are_unimplemented(server: Server) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        for name in ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", METHOD + "Nothing"):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(name)(b"", timeout=10)
+            error: Any = caught.value
+            assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize(
