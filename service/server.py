@@ -70,7 +70,9 @@ class GrpcServer:
 
     async def wait_for_end(self) -> None:
         """Return when it has stopped, or raise what stopped it."""
-        await self._server.wait_for_termination()
+        # With a timeout: cancelled without one, it would take the server's own future with it, and the drain fail.
+        while await self._server.wait_for_termination(timeout=3600):
+            pass
 
     async def drain(self) -> None:
         """Say "not serving", wait for that to be noticed, let nothing in, let what runs finish."""
