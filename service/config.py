@@ -17,6 +17,7 @@ from qdts.errors import ConfigError
 from qdts.service.auth import AuthConfig
 from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
+from qdts.service.shadow import ShadowConfig
 from qdts.service.tls import TlsConfig
 from qdts.service.tracing import TracingConfig
 from qdts.service.transport import TransportConfig
@@ -140,6 +141,7 @@ class ServerConfig:
     tls: TlsConfig = field(default_factory=TlsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
+    shadow: ShadowConfig = field(default_factory=ShadowConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
 
 

@@ -91,7 +91,10 @@ class ModelHost:
     async def _attempt(self, event: str) -> Serving | None:
         """What is in place now, or None: then `event` is logged with why, and what was built is gone."""
         task = asyncio.ensure_future(self._put_in_place())
-        await asyncio.wait({task})
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # changes nothing when it is done
         error = task.exception()
         if error is None:
             return task.result()

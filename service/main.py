@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from qdts.errors import ConfigError, Unsupported, WeightsError
 from qdts.models.document import Document
@@ -25,10 +26,12 @@ from qdts.service.hosting import ModelHost, OnDeath, Stage
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder
 from qdts.service.metrics import Metrics
+from qdts.service.reply import Reply
 from qdts.service.request import Request, Tier
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
 from qdts.service.serving import Serving
+from qdts.service.shadow import Shadow
 from qdts.service.tracing import TracedCache, make_tracer
 from qdts.service.watched import WatchedSummarizer
 
@@ -127,9 +130,12 @@ class Application:
         self._cache = self._build_cache()
         self._keys = CacheKeys()
         self.liveness = Liveness(config.lifecycle)
-        stage = Stage(build=self._build, warm_up=_warm_up, show=self._show, tell=self._tell)
+        stage = Stage(
+            build=self._build, warm_up=lambda serving: _warm_up(serving.ladder), show=self._show, tell=self._tell
+        )
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
         self._endpoint: AdminEndpoint | None = None
+        self._shadow: Shadow | None = None
         self._beating: asyncio.Task[None] | None = None
 
     @property
@@ -145,6 +151,8 @@ class Application:
             self._endpoint = self._open_endpoint()
         await self.health.become(State.LOADING)
         await self._server.start()
+        if self._config.shadow.model:
+            await self._open_shadow()
         serving = await self._host.start()
         await self.health.become(State.READY)
         admin_port = self._endpoint.port if self._endpoint else None
@@ -172,6 +180,8 @@ class Application:
         logs.info("draining", state=self.health.state.value)
         await self._server.drain()
         await self._host.close()
+        if self._shadow is not None:
+            await self._shadow.close()
         self._threads.close()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
@@ -183,7 +193,24 @@ class Application:
     async def _build(self, on_death: OnDeath) -> Serving:
         summarizer = await asyncio.to_thread(self._load, self._config.engine)
         generator = None if summarizer is None else self._start_engine(summarizer, on_death)
-        return Serving(self._build_answerer(generator), generator and generator.engine, self._tracer)
+        engine = generator and generator.engine
+        return Serving(self._build_answerer(generator), engine, tracer=self._tracer, on_reply=self._answered)
+
+    def _answered(self, request: Request, reply: Reply) -> None:
+        if self._shadow is not None:
+            self._shadow.observe(request, reply)
+
+    async def _open_shadow(self) -> None:
+        """Its model, on an engine that is counted nowhere else; what it cannot do stops the start."""
+        config = replace(self._config.engine, model=self._config.shadow.model, max_batch=1, max_queue=1)
+        summarizer = await asyncio.to_thread(self._load, config)
+        if summarizer is None:
+            raise ConfigError("shadow.model: there is no such model")
+        engine = Engine(summarizer, max_batch=1, max_queue=1, max_encode_tokens=config.max_encode_tokens)
+        engine.start(lambda: logs.warning("shadow_down"))
+        ladder = self._build_ladder(Generator(summarizer=summarizer, engine=engine))
+        self._shadow = Shadow(ladder, engine, share=self._config.shadow.share, metrics=self.metrics)
+        await _warm_up(ladder)
 
     def _show(self, serving: Serving) -> None:
         self._servicer.answerer = serving
@@ -235,10 +262,10 @@ class Application:
             raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
 
 
-async def _warm_up(serving: Serving) -> None:
+async def _warm_up(ladder: Ladder) -> None:
     """Real requests, for each way to write: what the first ones take is not what later ones will."""
     for tier in (Tier.GENERATIVE, Tier.FAST):
-        reply = await serving.ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
+        reply = await ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
         if reply.reasons:
             reasons = ", ".join(reason.name.lower() for reason in reply.reasons)
             raise WeightsError(f"the model failed its warm-up request ({reasons}); the log says where")

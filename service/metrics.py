@@ -42,6 +42,9 @@ class Metrics:
         )
         self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
         self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
+        self._shadow = Counter(
+            "qdts_shadow", "Answers of the shadow model beside those given.", ["outcome"], registry=r
+        )
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self._ready = Gauge("qdts_ready", "1 while the server is warmed up and not draining.", registry=r)
 
@@ -74,6 +77,10 @@ class Metrics:
     def count_restart(self) -> None:
         """An engine that died is being started again."""
         self._restarts.inc()
+
+    def count_shadow(self, outcome: str) -> None:
+        """The shadow model wrote the "same", something "different", or "failed"."""
+        self._shadow.labels(outcome).inc()
 
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Where to read the queue's length from."""

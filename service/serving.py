@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 from qdts.errors import Draining
 from qdts.service.answering import Answerer
@@ -19,10 +20,18 @@ ENGINE_STOP_S = 5.0
 class Serving:
     """An answerer, the engine it needs, if any, and how many calls are on it. Event loop only."""
 
-    def __init__(self, answerer: Answerer, engine: Engine | None, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        engine: Engine | None,
+        *,
+        tracer: Tracer | None = None,
+        on_reply: Callable[[Request, Reply], None] = lambda request, reply: None,
+    ) -> None:
         self._answerer = answerer
         self._engine = engine
         self._tracer = tracer or NoTracer()
+        self._on_reply = on_reply
         self._num_running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,13 +64,16 @@ class Serving:
             if not self._num_running:
                 self._idle.set()
         self._tracer.answered(reply, started_ns=started_ns)
+        self._on_reply(request, reply)
         return reply
 
     async def retire(self, *, within_s: float) -> None:
         """Wait for the calls that are on it, but no longer than that, and close."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), within_s)
-        await self.close()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), within_s)
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """End the engine's thread; what it is writing is finished, if that does not take long."""

@@ -1,7 +1,9 @@
 """Another model in the stead of the one that answers, and an engine that died: nobody's call fails."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -83,6 +85,30 @@ async def test_swap_under_load_fails_nobody_and_every_reply_is_one_models(kit: A
         assert set(running.versions) == {"old@1", "new@2"}
         assert running.application.health.state is State.READY
         await eventually(lambda: engine_threads() == 1)  # the old one's has ended
+
+
+async def test_model_that_was_replaced_is_let_go(kit: Any, eventually: Any) -> None:
+    async with house(kit, kit.Model(version="old@1"), kit.Model(version="new@2")) as running:
+        old = weakref.ref(running.loads[0])
+        running.loads[0] = None
+        async with running.under_load(2):
+            running.application.swap_model()
+            await eventually(lambda: running.versions["new@2"] > 2)
+        await eventually(lambda: engine_threads() == 1)
+        gc.collect()
+        assert old() is None
+
+
+async def test_stop_in_the_midst_of_a_swap_waits_for_no_load(kit: Any, eventually: Any) -> None:
+    slow = kit.Model(version="slow@3")
+    slow.gate.clear()  # its warm-up hangs
+    async with house(kit, kit.Model(), slow) as running:
+        running.application.swap_model()
+        await eventually(lambda: running.num_loads == 2)
+        asyncio.get_running_loop().call_later(0.2, slow.gate.set)
+        async with asyncio.timeout(3):
+            await running.application.stop()
+        assert engine_threads() == 0
 
 
 async def test_replies_of_the_model_before_are_not_found_in_the_cache(kit: Any, eventually: Any) -> None:
