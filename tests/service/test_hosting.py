@@ -65,6 +65,7 @@ class House:
 @asynccontextmanager
 async def house(kit: Any, *loads: Any, **sections: Any) -> AsyncIterator[House]:
     made = House(kit, [*loads], **sections)
+    del loads  # or a model that was let go would still be held here
     await made.application.start()
     yield made
     await made.application.stop()
@@ -94,9 +95,7 @@ async def test_model_that_was_replaced_is_let_go(kit: Any, eventually: Any) -> N
         async with running.under_load(2):
             running.application.swap_model()
             await eventually(lambda: running.versions["new@2"] > 2)
-        await eventually(lambda: engine_threads() == 1)
-        gc.collect()
-        assert old() is None
+        await eventually(lambda: gc.collect() >= 0 and old() is None)
 
 
 async def test_stop_in_the_midst_of_a_swap_waits_for_no_load(kit: Any, eventually: Any) -> None:

@@ -22,11 +22,13 @@ async def server(kit: Any, shadow: Any, *, share: float = 1.0) -> AsyncIterator[
     """An application with `shadow` beside the usual model, and a way to ask it."""
     config = kit.config(shadow=ShadowConfig(model="candidate", share=share))
     application = kit.Application(config, load=lambda asked: shadow if asked.model == "candidate" else kit.Model())
-    await application.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{application.port}") as channel:
-        stub: Any = pb_grpc.SummarizationServiceStub(channel)
-        yield application, lambda **fields: stub.Summarize(kit.ask(**fields), timeout=5)
-    await application.stop()
+    try:
+        await application.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{application.port}") as channel:
+            stub: Any = pb_grpc.SummarizationServiceStub(channel)
+            yield application, lambda **fields: stub.Summarize(kit.ask(**fields), timeout=5)
+    finally:
+        await application.stop()
 
 
 def count(application: Any, outcome: str) -> float:
