@@ -130,9 +130,7 @@ class Application:
         self._cache = self._build_cache()
         self._keys = CacheKeys()
         self.liveness = Liveness(config.lifecycle)
-        stage = Stage(
-            build=self._build, warm_up=lambda serving: _warm_up(serving.ladder), show=self._show, tell=self._tell
-        )
+        stage = Stage(build=self._build, warm_up=self._warm_up_serving, show=self._show, tell=self._tell)
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
         self._endpoint: AdminEndpoint | None = None
         self._shadow: Shadow | None = None
@@ -208,9 +206,13 @@ class Application:
             raise ConfigError("shadow.model: there is no such model")
         engine = Engine(summarizer, max_batch=1, max_queue=1, max_encode_tokens=config.max_encode_tokens)
         engine.start(lambda: logs.warning("shadow_down"))
-        ladder = self._build_ladder(Generator(summarizer=summarizer, engine=engine))
+        generator = Generator(summarizer=summarizer, engine=engine)
+        ladder = self._build_ladder(generator)
         self._shadow = Shadow(ladder, engine, share=self._config.shadow.share, metrics=self.metrics)
-        await _warm_up(ladder)
+        await _warm_up(self._build_ladder(generator))
+
+    async def _warm_up_serving(self, serving: Serving) -> None:
+        await _warm_up(self._build_ladder(serving.ladder.generator))
 
     def _show(self, serving: Serving) -> None:
         self._servicer.answerer = serving
@@ -263,7 +265,7 @@ class Application:
 
 
 async def _warm_up(ladder: Ladder) -> None:
-    """Real requests, for each way to write: what the first ones take is not what later ones will."""
+    """Real requests, on a ladder of their own: what the first ones take is not what later ones will."""
     for tier in (Tier.GENERATIVE, Tier.FAST):
         reply = await ladder.climb(_warm_up_request(tier), Deadline.after(WARM_UP_S))
         if reply.reasons:
