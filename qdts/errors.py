@@ -3,6 +3,7 @@
 QdtsError
 ├─ InvalidRequest        the caller's mistake: names the field, the value's fault and the bound
 ├─ ModelNotFound         no model of that name
+├─ Unauthenticated       the caller has not shown who it is
 ├─ Overloaded            try again later, here
 │  ├─ QueueFull          the bounded queue is full
 │  └─ QuotaExceeded      this caller's share is used up
@@ -42,6 +43,10 @@ class InvalidRequest(QdtsError):
 
 class ModelNotFound(QdtsError):
     """No model of that name is known."""
+
+
+class Unauthenticated(QdtsError):
+    """The caller has not shown who it is, or not in a way that is good here."""
 
 
 class Overloaded(QdtsError):

@@ -2,8 +2,13 @@
 
 main.py           composition root: builds everything, wires it, runs it
 config.py         the one place that reads TOML, environment and flags; limits.py, the bounds on requests
-server.py         grpc.aio, reflection, drain; health.py, grpc.health.v1
-interceptors.py   request id, parsing, metrics, one log line per call; errors.py, error -> status
+server.py         grpc.aio, reflection, drain; health.py, grpc.health.v1; sturdy_server.py, what grpc.aio lacks
+transport.py      bounds on messages, connections and peers; tls.py, certificates; auth.py, tokens
+interceptors.py   token, request id, parsing, metrics, one log line per call; errors.py, error -> status
+call_context.py   what handlers see of a call; tracing.py, its spans; otel.py, the same over OpenTelemetry
+admin.py          the operators' port: metrics, readiness, liveness; heartbeat.py, what stands still
+hosting.py        which model answers: swap, restart; serving.py, one model's time in service; watched.py, its calls
+shadow.py         a second model, asked again and only counted
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py

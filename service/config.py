@@ -15,9 +15,15 @@ from typing import Literal, cast, get_args, get_origin, get_type_hints
 
 from qdts.errors import ConfigError
 from qdts.service.admission_config import AdmissionConfig
+from qdts.service.auth import AuthConfig
+from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
 from qdts.service.quotas import QuotaConfig
 from qdts.service.redis.config import RedisConfig
+from qdts.service.shadow import ShadowConfig
+from qdts.service.tls import TlsConfig
+from qdts.service.tracing import TracingConfig
+from qdts.service.transport import TransportConfig
 
 ENV_PREFIX = "QDTS_"
 ENV_CONFIG_FILE = "QDTS_CONFIG"
@@ -117,7 +123,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """Prometheus' /metrics, on a port of its own."""
+    """The operators' port: /metrics, /readyz, /livez. Where others than this machine ask, it needs another host."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -148,6 +154,12 @@ class ServerConfig:
     quotas: QuotaConfig = field(default_factory=QuotaConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    transport: TransportConfig = field(default_factory=TransportConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
+    shadow: ShadowConfig = field(default_factory=ShadowConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
 
 
 Value = str | int | float | bool

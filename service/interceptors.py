@@ -1,4 +1,4 @@
-"""What surrounds every call of our service: request id, parsing, error -> status, metrics, one log line.
+"""What surrounds every call of our service: token, request id, parsing, error -> status, metrics, trace, a log line.
 
 It is also where the one broad `except` of the project stands: whatever nobody foresaw is logged by type and
 frames and answered with INTERNAL and the request id, nothing else.
@@ -13,12 +13,16 @@ from typing import Any, TypeAlias, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health
 
-from qdts.errors import InvalidRequest, QdtsError
+from qdts.errors import InvalidRequest, QdtsError, Unauthenticated
 from qdts.service import logs
+from qdts.service.auth import Tokens
+from qdts.service.call_context import CallContext
 from qdts.service.errors import Metadata, code_of, internal_status, status_of, trailers
 from qdts.service.health import SERVICE_NAME
 from qdts.service.metrics import Metrics
+from qdts.service.tracing import Tracer
 from qdts.service.validation import is_request_id
 
 REQUEST_ID_KEY = "x-request-id"
@@ -26,17 +30,21 @@ REQUEST_ID_KEY = "x-request-id"
 CLOCK_SLACK_S = 0.010
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Behaviour = Callable[[Message, Context], Awaitable[Any]]
+Behaviour = Callable[[Message, CallContext], Awaitable[Message | None]]
+Parse = Callable[[], Message]
 # In quotes: the class is generic for type checkers only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Outermost, and the only one. Leaves other services on the server, health and reflection, alone."""
+    """Outermost, and the only one. Of other services it asks a token, health excepted: probes have none."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, tokens: Tokens, tracer: Tracer, write_timeout_s: float) -> None:
         self._metrics = metrics
+        self._tokens = tokens
+        self._tracer = tracer
+        self._write_timeout_s = write_timeout_s
         self._num_running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -53,28 +61,39 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """The handler of the call, surrounded. Called by gRPC."""
         handler = await continuation(handler_call_details)
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        if service != SERVICE_NAME or handler is None:
+        if handler is None or service == health.SERVICE_NAME:
             return handler
-        return self._surround(handler, method)
+        try:
+            self._tokens.check(cast("Any", handler_call_details.invocation_metadata))
+        except Unauthenticated as error:
+            return self._refuse(method, error)
+        return self._surround(handler, method) if service == SERVICE_NAME else handler
+
+    def _refuse(self, method: str, error: QdtsError) -> Handler:
+        """A handler that answers with `error`; as one of streams, it does not wait for the request to be read."""
+
+        async def refuse(_: object, context: Context) -> None:
+            await self._call(method, _nothing, lambda: _raise(error), context)
+
+        return grpc.stream_stream_rpc_method_handler(cast("Any", refuse))
 
     def _surround(self, handler: Handler, method: str) -> Handler:
         """Both our kinds of handlers, unary and streaming, are coroutines of one request.
 
-        They are registered with bytes as request, so that what cannot be parsed is answered by us.
+        They are registered with bytes as request, so that what cannot be parsed is answered by us, and as streams of
+        replies, which for one reply is the same on the wire: gRPC lets only their writes be bounded in time.
         """
         behaviour = cast("Behaviour", handler.unary_stream or handler.unary_unary)
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
 
-        async def call(data: bytes, context: Context) -> Any:
+        async def call(data: bytes, context: Context) -> None:
             self._count(+1)
             try:
-                return await self._call(method, behaviour, lambda: _parse(parse, data), context)
+                await self._call(method, behaviour, lambda: _parse(parse, data), context)
             finally:
                 self._count(-1)
 
-        stream, unary = grpc.unary_stream_rpc_method_handler, grpc.unary_unary_rpc_method_handler
-        wrap = stream if handler.response_streaming else unary
-        return wrap(cast("Any", call), None, handler.response_serializer)
+        return grpc.unary_stream_rpc_method_handler(cast("Any", call), None, handler.response_serializer)
 
     def _count(self, change: int) -> None:
         self._num_running += change
@@ -83,7 +102,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         else:
             self._idle.set()
 
-    async def _call(self, method: str, behaviour: Behaviour, parse: Callable[[], Message], context: Context) -> Any:
+    async def _call(self, method: str, behaviour: Behaviour, parse: Parse, context: Context) -> None:
+        with self._tracer.call(method, cast("Any", context.invocation_metadata()) or ()):
+            await self._answer(method, behaviour, parse, context)
+
+    async def _answer(self, method: str, behaviour: Behaviour, parse: Parse, context: Context) -> None:
         started_at = time.perf_counter()
         request_id = _sent_id(context) or str(uuid.uuid4())
         code = grpc.StatusCode.OK
@@ -92,7 +115,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             request_id = _settle_id(request, context, request_id)
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
             with logs.with_request(request_id):
-                return await behaviour(request, context)
+                call = CallContext(context, write_timeout_s=self._write_timeout_s)
+                reply = await behaviour(request, call)
+                if reply is not None:
+                    await call.write(reply)
         except QdtsError as error:
             code = code_of(error)
             status = status_of(error, request_id)
@@ -110,7 +136,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _note(self, method: str, code: grpc.StatusCode, seconds: float, request_id: str) -> None:
         self._metrics.observe_call(method, code.name, seconds)
+        self._tracer.ended(code.name)
         logs.info("call", method=method, code=code.name, ms=round(seconds * 1000, 2), request_id=request_id)
+
+
+async def _nothing(*_: object) -> None:
+    return None
+
+
+def _raise(error: QdtsError) -> Message:
+    raise error
 
 
 def _parse(parse: Callable[[bytes], Message], data: bytes) -> Message:

@@ -1,13 +1,11 @@
-"""What the server counts: names and buckets in one list, in a registry of its own, served as /metrics.
+"""What the server counts: names and buckets in one list, in a registry of its own.
 
 Labels come from fixed sets only (methods, status codes, enum names), never from requests.
 """
 
 from collections.abc import Callable
-from threading import Thread
-from typing import Protocol, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from qdts.service.cache_metrics import CacheMetrics
 from qdts.service.reply import CacheStatus, Reply, Rung
@@ -51,6 +49,17 @@ class Metrics:
             "Sequences being written when some have joined.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=r,
+        )
+        self._accepted = Histogram(
+            "qdts_tokens_per_step",
+            "Tokens written per pass of the decoder, by summary.",
+            buckets=(1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32),
+            registry=r,
+        )
+        self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
+        self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
+        self._shadow = Counter(
+            "qdts_shadow", "Answers of the shadow model beside those given.", ["outcome"], registry=r
         )
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self.cache = CacheMetrics(r)
@@ -100,6 +109,18 @@ class Metrics:
         """Sequences have joined; so many are being written now."""
         self._batch.observe(size)
 
+    def count_waste(self, num_steps: int) -> None:
+        """So many steps were taken for a summary that nobody gets."""
+        self._wasted.inc(num_steps)
+
+    def count_restart(self) -> None:
+        """An engine that died is being started again."""
+        self._restarts.inc()
+
+    def count_shadow(self, outcome: str) -> None:
+        """The shadow model wrote the "same", something "different", or "failed"."""
+        self._shadow.labels(outcome).inc()
+
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Where to read the queue's length from."""
         self._waiting.set_function(length)
@@ -119,35 +140,9 @@ class Metrics:
         self._tokens.labels("in").inc(reply.summary.num_input_tokens)
         self._tokens.labels("out").inc(reply.summary.num_output_tokens)
         self._steps.inc(reply.summary.num_steps)
+        if reply.summary.num_steps:
+            self._accepted.observe(reply.summary.num_output_tokens / reply.summary.num_steps)
 
 
 def _seconds(name: str, text: str, registry: CollectorRegistry, labels: list[str] | None = None) -> Histogram:
     return Histogram(name, text, labels or [], buckets=_SECONDS, registry=registry)
-
-
-class _HttpServer(Protocol):
-    server_port: int
-
-    def shutdown(self) -> None: ...
-
-    def server_close(self) -> None: ...
-
-
-class MetricsEndpoint:
-    """/metrics over HTTP, in a thread of its own."""
-
-    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
-        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
-        self._server = cast("_HttpServer", server)
-        self._thread: Thread = thread
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

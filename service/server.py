@@ -14,6 +14,9 @@ from qdts.service.config import ServerConfig
 from qdts.service.health import SERVICE_NAME, Health, State
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.servicer import SummarizationServicer
+from qdts.service.sturdy_server import sturdy_server
+from qdts.service.tls import server_credentials
+from qdts.service.transport import transport_options
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
 # The generated module carries no types.
@@ -37,20 +40,26 @@ class GrpcServer:
         self._config = config.server
         self._health = health_of_server
         self._interceptor = interceptor
-        self._server = grpc.aio.server(
+        self._server = sturdy_server(
             interceptors=[interceptor],
-            options=transport_options(config),
+            options=transport_options(
+                config.transport,
+                max_message_bytes=config.limits.max_message_bytes,
+                max_streams=config.server.max_streams_per_connection,
+            ),
             maximum_concurrent_rpcs=config.server.max_concurrent_calls,
         )
         _register(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(health_of_server.servicer, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._bind()
+        self.port = self._bind(server_credentials(config.tls))
 
-    def _bind(self) -> int:
+    def _bind(self, credentials: grpc.ServerCredentials | None) -> int:
         address = f"{self._config.host}:{self._config.port}"
         try:
+            if credentials is not None:
+                return self._server.add_secure_port(address, credentials)
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise ConfigError(f"cannot listen on {address}: is it in use?") from error
@@ -58,6 +67,12 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen. What is answered depends on the servicer and on health."""
         await self._server.start()
+
+    async def wait_for_end(self) -> None:
+        """Return when it has stopped, or raise what stopped it."""
+        # With a timeout: cancelled without one, it would take the server's own future with it, and the drain fail.
+        while await self._server.wait_for_termination(timeout=3600):
+            pass
 
     async def drain(self) -> None:
         """Say "not serving", wait for that to be noticed, let nothing in, let what runs finish."""
@@ -71,20 +86,3 @@ class GrpcServer:
             await asyncio.wait_for(self._interceptor.wait_until_idle(), self._config.drain_grace_s)
         await self._server.stop(FLUSH_S)
         await stopping
-
-
-def transport_options(config: ServerConfig) -> list[tuple[str, int]]:
-    """Limits of gRPC itself, tighter than its defaults where those are "none"."""
-    return [
-        ("grpc.max_receive_message_length", config.limits.max_message_bytes),
-        ("grpc.max_concurrent_streams", config.server.max_streams_per_connection),
-        ("grpc.max_metadata_size", 16 * 1024),
-        # Without it, a second server on the same port would silently share its calls.
-        ("grpc.so_reuseport", 0),
-        # Dead peers are noticed within 80 s; clients may ping every 10 s, also between calls.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        ("grpc.max_connection_idle_ms", 600_000),
-    ]

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from dataclasses import replace
-from typing import Any, cast
 
-import grpc
 from google.rpc.status_pb2 import Status
 
 from qdts.errors import Draining, Loading, QdtsError
 from qdts.service import logs
-from qdts.service.answering import Answerer
+from qdts.service.call_context import CallContext
 from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.errors import internal_status, status_of
@@ -19,12 +17,11 @@ from qdts.service.quotas import tenant_of
 from qdts.service.reply import Reply
 from qdts.service.request import Request
 from qdts.service.response import write_response, write_server_info
+from qdts.service.serving import Serving
 from qdts.service.text_stream import TextStream
 from qdts.service.validation import check_batch, read_request
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 # Items of one batch that are worked on side by side: enough to fill the engine, not enough to fill its queue.
 BATCH_WIDTH = 16
@@ -38,9 +35,9 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
     def __init__(self, config: ServerConfig, health: Health) -> None:
         self._config = config
         self._health = health
-        self.answerer: Answerer | None = None
+        self.answerer: Serving | None = None
 
-    async def Summarize(self, request: pb.SummarizeRequest, context: Context) -> pb.SummarizeResponse:  # noqa: N802
+    async def Summarize(self, request: pb.SummarizeRequest, context: CallContext) -> pb.SummarizeResponse:  # noqa: N802
         """One document, one query, one summary."""
         started_at = time.perf_counter()
         answerer = self._open()
@@ -49,7 +46,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         return write_response(reply, asked, total_ms=_ms_since(started_at))
 
     async def BatchSummarize(  # noqa: N802
-        self, request: pb.BatchSummarizeRequest, context: Context
+        self, request: pb.BatchSummarizeRequest, context: CallContext
     ) -> pb.BatchSummarizeResponse:
         """Each item by itself, side by side, under the one deadline."""
         answerer = self._open()
@@ -71,7 +68,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         results = [_result(outcome, request_id) for outcome, request_id in zip(outcomes, ids, strict=True)]
         return pb.BatchSummarizeResponse(results=results, request_id=request.request_id)
 
-    async def StreamSummarize(self, request: pb.StreamSummarizeRequest, context: Context) -> None:  # noqa: N802
+    async def StreamSummarize(self, request: pb.StreamSummarizeRequest, context: CallContext) -> None:  # noqa: N802
         """Pieces of text as they are written, then the response.
 
         Writes to the context instead of yielding, so that a call that is cancelled ends here and not in a
@@ -85,30 +82,30 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         await context.write(pb.StreamSummarizeResponse(response=response))
 
     async def GetServerInfo(  # noqa: N802
-        self, request: pb.GetServerInfoRequest, context: Context
+        self, request: pb.GetServerInfoRequest, context: CallContext
     ) -> pb.GetServerInfoResponse:
         """What this server is; also while it loads or drains."""
         ladder = self.answerer.ladder if self.answerer is not None else None
         return write_server_info(self._config, ladder, is_ready=self._health.state is State.READY)
 
-    def _open(self) -> Answerer:
+    def _open(self) -> Serving:
         if self._health.state is State.CLOSED:
             raise Draining("the server is about to exit")
         if self.answerer is None:
             raise Loading("the server is not warmed up yet")
         return self.answerer
 
-    def _read(self, message: pb.SummarizeRequest, context: Context, *, path: str = "") -> Request:
+    def _read(self, message: pb.SummarizeRequest, context: CallContext, *, path: str = "") -> Request:
         """The request, and whose it is."""
         asked = read_request(message, self._config.limits, path=path)
         return replace(asked, tenant=tenant_of(context.invocation_metadata(), self._config.quotas.metadata_key))
 
-    def _deadline(self, context: Context) -> Deadline:
+    def _deadline(self, context: CallContext) -> Deadline:
         bounds = self._config.deadlines
-        left_s = cast("float | None", context.time_remaining())
+        left_s = context.time_remaining()
         return Deadline.after(bounds.default_ms / 1000 if left_s is None else min(left_s, bounds.max_ms / 1000))
 
-    async def _stream(self, answerer: Answerer, asked: Request, context: Context) -> Reply:
+    async def _stream(self, answerer: Serving, asked: Request, context: CallContext) -> Reply:
         stream = TextStream()
         task = asyncio.ensure_future(answerer.answer(asked, self._deadline(context), stream.update))
         task.add_done_callback(lambda _: stream.close())

@@ -14,6 +14,7 @@ from qdts.errors import (
     ModelNotFound,
     Overloaded,
     QdtsError,
+    Unauthenticated,
     Unavailable,
     Unsupported,
 )
@@ -29,6 +30,7 @@ _BY_CODE: dict[int, type[QdtsError]] = {
     code_pb2.DEADLINE_EXCEEDED: DeadlineExceeded,
     code_pb2.CANCELLED: Cancelled,
     code_pb2.FAILED_PRECONDITION: Unsupported,
+    code_pb2.UNAUTHENTICATED: Unauthenticated,
 }
 _DEFAULT_RETRY_AFTER_S = 0.1
 # How gRPC itself words its refusal of a long message, under the code that otherwise means "come back later".

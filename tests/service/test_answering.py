@@ -112,7 +112,9 @@ async def test_what_failed_for_the_moment_is_tried_again(serve: Any, kit: Any) -
 
 
 async def test_who_would_be_refused_gets_an_entry_past_its_time(serve: Any, kit: Any, eventually: Any) -> None:
-    server = await serve(cache=kit.Cache(ttl_s=0.0, revalidate_s=0.0, stale_s=60.0), admission=AdmissionConfig(max_requests=1))
+    server = await serve(
+        cache=kit.Cache(ttl_s=0.0, revalidate_s=0.0, stale_s=60.0), admission=AdmissionConfig(max_requests=1)
+    )
     await server.stub.Summarize(kit.ask(), timeout=10)
     server.model.gate.clear()
     other = server.stub.Summarize(kit.ask(text="Another one is written."), timeout=10)

@@ -132,6 +132,31 @@ async def test_stop_does_not_wait_for_the_end_of_a_slow_warm_up(kit: Any) -> Non
     assert application.health.state is State.CLOSED
 
 
+async def test_server_that_ends_by_itself_is_no_good_exit(kit: Any) -> None:
+    application = kit.Application(kit.config(), load=lambda config: kit.Model())
+    await application.start()
+    running = asyncio.ensure_future(application.run_until(asyncio.Event()))
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    await application._server._server.stop(None)  # as grpc.aio does when its loop has failed
+    assert await running == 1
+    await application.stop()
+
+
+def test_hangup_loads_the_model_anew_and_ends_nothing(kit: Any) -> None:
+    with start() as process:
+        ready = wait_until_ready(process)
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        assert any('"event": "model_swapped"' in line for line in process.stderr)
+        with grpc.insecure_channel(f"127.0.0.1:{ready['port']}") as channel:
+            stub: Any = pb_grpc.SummarizationServiceStub(channel)
+            assert stub.Summarize(kit.ask(), timeout=10).summary
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_no_model_is_asked_for_and_none_is_loaded() -> None:
     assert load_model(EngineConfig(model="none")) is None
 

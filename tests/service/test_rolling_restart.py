@@ -1,0 +1,105 @@
+"""Two servers as processes, one after the other replaced under load: no call fails, though no client tries twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import grpc
+
+from qdts.v1 import summarization_pb2 as pb
+from qdts.v1 import summarization_pb2_grpc as pb_grpc
+
+PROGRAM = (
+    "import os, sys; from qdts.service import main, config; sys.exit(main.run(config.load_config(None, os.environ)))"
+)
+SERVICE = "qdts.v1.SummarizationService"
+# Round robin over the servers whose health says "serving", and each call is sent once.
+ROUND_ROBIN = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": SERVICE}}
+NUM_CLIENTS = 4
+
+
+class Server:
+    """One of the two, at a port that stays its own."""
+
+    def __init__(self, port: int = 0) -> None:
+        settings = {"SERVER__PORT": port, "SERVER__DRAIN_DELAY_S": 0.5, "METRICS__ENABLED": 0, "ENGINE__MODEL": "none"}
+        env = {f"QDTS_{name}": str(value) for name, value in settings.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], env=os.environ | env, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        self.port: int = next(json.loads(line)["port"] for line in self.process.stderr if '"ready"' in line)
+        self.num_answered = 0
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.num_answered += '"event": "call"' in line and '"code": "OK"' in line
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+        self._reading.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return self.process.returncode
+
+
+class Clients:
+    """Each with a channel of its own over both servers; they ask from their making to stop()."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.faults: list[str] = []
+        self.num_answered = 0
+        self._target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(name,)) for name in range(NUM_CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, name: int) -> None:
+        options = [("grpc.service_config", json.dumps(ROUND_ROBIN)), ("grpc.enable_retries", 0)]
+        with grpc.insecure_channel(self._target, options=options) as channel:
+            stub: Any = pb_grpc.SummarizationServiceStub(channel)
+            number = 0
+            while not self._end.is_set():
+                number += 1
+                text = f"Client {name} sends call {number}. More is not said."
+                request = pb.SummarizeRequest(query="Which call?", document=pb.Document(text=text))
+                try:
+                    assert stub.Summarize(request, timeout=10).summary
+                    self.num_answered += 1
+                except grpc.RpcError as error:
+                    self.faults.append(str(error))
+                time.sleep(0.002)
+
+    def stop(self) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_rolling_restart_fails_no_call() -> None:
+    servers = [Server(), Server()]
+    clients = Clients([server.port for server in servers])
+    try:
+        time.sleep(0.5)
+        for place in (0, 1):
+            assert servers[place].stop() == 0
+            assert servers[place].num_answered > 0
+            servers[place] = Server(servers[place].port)
+            time.sleep(1.5)  # until clients have found it again: they look once a second
+    finally:
+        clients.stop()
+        codes = [server.stop() for server in servers]
+    assert codes == [0, 0]
+    assert clients.faults == []
+    assert clients.num_answered > 100
+    assert all(server.num_answered > 0 for server in servers)  # calls did come back to each
