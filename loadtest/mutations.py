@@ -72,7 +72,11 @@ def make_corpus(size: int, seed_: int) -> list[bytes]:
 
     @seed(seed_)
     @settings(
-        max_examples=size, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=[*HealthCheck]
+        max_examples=size,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
     )
     @given(REQUESTS)
     def collect(request: pb.SummarizeRequest) -> None:

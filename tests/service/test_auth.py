@@ -62,7 +62,7 @@ async def test_no_token_reaches_the_log_or_a_reply(serve: Any, kit: Any, capfd: 
     server = await serve(auth=AuthConfig(tokens=OLD))
     error = await refusal(server.stub.Summarize(kit.ask(), timeout=5, metadata=bearer("wrong-" + NEW)))
     await server.stub.Summarize(kit.ask(), timeout=5, metadata=bearer(OLD))
-    said = capfd.readouterr().err + error.debug_error_string() + repr(AuthConfig(tokens=OLD))
+    said = capfd.readouterr().err + str(error) + repr(AuthConfig(tokens=OLD))
     assert '"code": "UNAUTHENTICATED"' in said
     assert OLD not in said and NEW not in said
 

@@ -85,7 +85,9 @@ async def test_no_text_reaches_a_span(serve: Any, kit: Any, spans: Any) -> None:
     metadata = (("x-secret", words[0]), ("tracestate", "vendor=1"))
     await server.stub.Summarize(request, timeout=5, metadata=metadata)
     server.model.step_error = ValueError(words[0])
-    await server.stub.Summarize(kit.ask(query=words[0], options=pb.SummarizeOptions(cache_policy=4)), timeout=5)
+    await server.stub.Summarize(
+        kit.ask(query=words[0], options=pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)), timeout=5
+    )
     said = json.dumps([json.loads(span.to_json()) for span in spans().values()])
     assert "engine_failed" in said
     assert not [word for word in words if word in said]
