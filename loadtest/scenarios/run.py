@@ -48,6 +48,7 @@ class Result:
             "steps": asdict(self.steps),
             "health_p99_ms": self.health_p99_ms,
             "health_bad": self.health_bad,
+            "is_reliable": self.figures.is_reliable,
         }
 
 

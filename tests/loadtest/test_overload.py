@@ -81,6 +81,10 @@ def test_each_way_to_fail_is_named(at_10x: list[Outcome], others: dict[str, Resu
     assert verdict(missed, is_reliable=True) == 1 and verdict(missed, is_reliable=False) == 3
 
 
+def test_a_scenario_says_whether_its_requests_were_on_time() -> None:
+    assert result("steady", outcomes(full=3)).to_json()["is_reliable"] is True
+
+
 def test_slow_health_at_ten_times_the_load_is_named() -> None:
     figures = figures_of(measured(result("10x", outcomes(full=100), health_ms=60)))
     assert missed_bars(figures) == ["health_p99_ms = 60, below 50"]

@@ -35,7 +35,7 @@ def test_a_slope_is_that_of_the_line_through_the_points() -> None:
 def test_a_server_that_is_as_before_misses_nothing() -> None:
     figures = figures_of(soaked(status(mb=101)), CONFIG)
     assert missed_bars(figures, CONFIG) == []
-    assert figures["cancelled"] == 2 and figures["rss_mb_per_min"] == 0
+    assert figures["cancelled"] == 2 and figures["rss_mb_second_half"] == 0
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_server_that_is_as_before_misses_nothing() -> None:
         (soaked(status(tasks=6)), "tasks_left = 1, at most 0"),
         (soaked(status(files=23)), "files_left = 3, at most 2"),
         (soaked(status(places=1)), "slots_left = 1, at most 0"),
-        (soaked(status(), growth_mb_per_s=0.1), "rss_mb_per_min = 6.0, at most 2.0"),
+        (soaked(status(), growth_mb_per_s=0.1), "rss_mb_second_half = 2.9, at most 2.0"),
         (soaked(status(), codes=("CANCELLED",)), "cancelled = 1, at least 2"),
         (soaked(status(), codes=("CANCELLED", "CANCELLED", "INTERNAL")), "failed = 1, at most 0"),
     ],
