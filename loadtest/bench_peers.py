@@ -25,7 +25,8 @@ batch8    one query and eight documents at once, all new. Peers are asked in eve
 
 fp32 systems must write the oracle's tokens (torch), for the rest the share of equal answers is told. seed_*: the
 decoder-only shape of 12 x 768, which reads query and document for every request. A quick run asks the seed's engine
-that was the fastest in the last full run, if its results are there (seed_engine_by), and of the peers one.
+that was the fastest in the last full run, if its results are there and it needs no calibration (seed_engine_by), and of
+the peers the fastest.
 
 Each system has a process of its own; document by document they take turns, and ratios are taken document by document.
 
@@ -232,7 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _seed_choice(args: argparse.Namespace) -> str:
     """Why a quick run asks that engine of the seed's."""
     results = RESULTS_DIR / f"{NAMES[args.shape]}.json"
-    return f"the fastest in {results.name}" if fastest_seed(results) else "default: no results of a full run"
+    return (
+        f"the fastest in {results.name}"
+        if fastest_seed(results)
+        else "default: no results of a full run, or the fastest needs calibration"
+    )
 
 
 def _draw(found: Mapping[str, Any], name: str, title: str) -> None:

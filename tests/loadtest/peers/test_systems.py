@@ -32,7 +32,14 @@ def test_a_quick_run_has_what_the_headline_needs(tmp_path: Path) -> None:
     assert any(system.name.startswith(JUDGED) for system in chosen)
 
 
-@pytest.mark.parametrize(("named", "asked"), [("seed_openvino_ptq", "seed_openvino_ptq"), ("seed_abacus", QUICK_SEED)])
+@pytest.mark.parametrize(
+    ("named", "asked"),
+    [
+        ("seed_ctranslate2_int8", "seed_ctranslate2_int8"),
+        ("seed_openvino_ptq", QUICK_SEED),
+        ("seed_abacus", QUICK_SEED),
+    ],
+)
 def test_a_quick_run_asks_the_seeds_fastest_engine(tmp_path: Path, named: str, asked: str) -> None:
     results = tmp_path / "peers.json"
     results.write_text(json.dumps({"figures": {"best_seed_engine": named}}), encoding="utf-8")
