@@ -224,12 +224,13 @@ class Application:
         engine = Engine(summarizer, max_batch=1, max_queue=1, max_encode_tokens=config.max_encode_tokens)
         engine.start(lambda: logs.warning("shadow_down"))
         generator = Generator(summarizer=summarizer, engine=engine)
-        ladder = self._build_ladder(generator)
+        ladder = self._build_ladder(generator, Metrics())
         self._shadow = Shadow(ladder, engine, share=self._config.shadow.share, metrics=self.metrics)
-        await _warm_up(self._build_ladder(generator))
+        await _warm_up(self._build_ladder(generator, Metrics()))
 
     async def _warm_up_serving(self, serving: Serving) -> None:
-        await _warm_up(self._build_ladder(serving.ladder.generator))
+        # Metrics of its own, too: those of the server tell of the ladder that answers.
+        await _warm_up(self._build_ladder(serving.ladder.generator, Metrics()))
 
     def _show(self, serving: Serving) -> None:
         self._servicer.answerer = serving
@@ -252,14 +253,14 @@ class Application:
         engine.start(lambda: loop.call_soon_threadsafe(on_death) and None, self.metrics)
         return Generator(summarizer=watched, engine=engine)
 
-    def _build_ladder(self, generator: Generator | None) -> Ladder:
+    def _build_ladder(self, generator: Generator | None, metrics: Metrics) -> Ladder:
         auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        admission = build_admission(generator, self._config.admission, self.metrics)
+        admission = build_admission(generator, self._config.admission, metrics)
         return Ladder(threads=self._threads, generator=generator, auto=auto, admission=admission)
 
     def _build_answerer(self, generator: Generator | None) -> Answerer:
         return Answerer(
-            ladder=self._build_ladder(generator),
+            ladder=self._build_ladder(generator, self.metrics),
             cache=self._cache,
             keys=self._keys,
             metrics=self.metrics,

@@ -76,7 +76,8 @@ class Serving:
             await self.close()
 
     async def close(self) -> None:
-        """End the engine's thread; what it is writing is finished, if that does not take long."""
+        """Make nothing anew, end the engine's thread; what it is writing is finished, if that does not take long."""
+        self._answerer.close()
         if self._engine is not None:
             error = Draining("the server is about to exit")
             await asyncio.to_thread(self._engine.stop, error, timeout_s=ENGINE_STOP_S)

@@ -1,39 +1,23 @@
 """A Redis of the run's own, and the ways to break it while the load runs."""
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qdts.errors import ConfigError
-from qdts.loadtest.bench_startup import free_port
+from qdts.loadtest.redis_server import RedisServer, find_redis_server
 from qdts.loadtest.scenarios.config import Fault
 from qdts.service.config import Value
 
-REDIS = "redis-server"
-UP_S = 5.0
 
+class Redis(RedisServer):
+    """A redis-server with the secret that a scenario's settings name."""
 
-class Redis:
-    """A redis-server on a free port, without persistence."""
-
-    def __init__(self, directory: str) -> None:
-        self.port = free_port()
-        self._command = [REDIS, "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", directory]
-        self._process = self._start()
-        self._secret_file = Path(directory) / "secret"
+    def start(self) -> None:
+        """As the server's; the secret lies beside it."""
+        super().start()
         self._secret_file.write_text("what all processes that share the cache know", encoding="utf-8")
-
-    @property
-    def url(self) -> str:
-        """As settings name it."""
-        return f"redis://127.0.0.1:{self.port}/0"
 
     def fill_in(self, value: Value) -> Value:
         """A setting of a scenario with what only this Redis knows."""
@@ -41,41 +25,24 @@ class Redis:
 
     def break_it(self, kind: str) -> None:
         """Begin the fault."""
-        if kind == "redis-killed":
-            self._process.kill()
-            self._process.wait()
-        else:
-            os.kill(self._process.pid, signal.SIGSTOP)
+        (self.kill if kind == "redis-killed" else self.stop)()
 
     def mend_it(self, kind: str) -> None:
         """End the fault."""
-        if kind == "redis-killed":
-            self._process = self._start()
-        else:
-            os.kill(self._process.pid, signal.SIGCONT)
+        (self.start if kind == "redis-killed" else self.go_on)()
 
-    def end(self) -> None:
-        """Whatever state it is in."""
-        self._process.kill()
-        self._process.wait()
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        time.sleep(0.2)
-        return process
+    @property
+    def _secret_file(self) -> Path:
+        return Path(self._directory.name) / "secret"
 
 
 @contextmanager
 def redis_running() -> Iterator[Redis]:
     """A Redis until the end of the block; ConfigError where redis-server is not installed."""
-    if shutil.which(REDIS) is None:
-        raise ConfigError(f"{REDIS} is not installed")
-    with tempfile.TemporaryDirectory() as directory:
-        redis = Redis(directory)
-        try:
-            yield redis
-        finally:
-            redis.end()
+    if find_redis_server() is None:
+        raise ConfigError("redis-server is not installed")
+    with Redis() as redis:
+        yield redis
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class Head(Protocol):
 
     def best(self, hidden: Floats) -> Ids:
         """(N, C) -> (N,), the lowest id of the highest score in the whole vocabulary"""
-        ...
+        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""

@@ -18,7 +18,7 @@ from torch import Tensor
 from qdts.models.nets.decoder_only import DecoderOnly
 from qdts.models.runtimes.base import Allowed, Batch, Floats, Ids, Noise, RuntimeInfo, States
 from qdts.models.runtimes.batching import close_gaps, join_noise, pad_floats, take_noise
-from qdts.models.runtimes.choice import choose
+from qdts.models.runtimes.choice import Head, choose
 from qdts.models.runtimes.eager import plan_step
 from qdts.models.runtimes.tensor_cache import TensorCache
 
@@ -37,14 +37,10 @@ class DecoderOnlyBatch(TensorCache):
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(Head):
     """Scores from the tied embeddings."""
 
     net: DecoderOnly
-
-    def best(self, hidden: Floats) -> Ids:
-        """(N, C) -> (N,), the lowest id of the highest score"""
-        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""

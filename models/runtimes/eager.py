@@ -26,7 +26,7 @@ from qdts.models.runtimes.batching import (
     pad_ids,
     take_noise,
 )
-from qdts.models.runtimes.choice import RowNoise, choose
+from qdts.models.runtimes.choice import Head, RowNoise, choose
 from qdts.models.runtimes.config import RuntimeConfig
 from qdts.models.runtimes.tensor_cache import TensorCache, join_layers, join_rows, take_layers
 
@@ -65,15 +65,11 @@ class EagerBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _TorchHead:
+class _TorchHead(Head):
     """Scores from the network's output layer."""
 
     net: T5
     device: torch.device
-
-    def best(self, hidden: Floats) -> Ids:
-        """(N, C) -> (N,), the lowest id of the highest score"""
-        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""

@@ -15,12 +15,13 @@ from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariable
 
 from qdts.errors import WeightsMissing
 from qdts.models.runtimes.base import Floats, Ids
+from qdts.models.runtimes.choice import Head
 
 EMBEDDING = "embedding.safetensors"
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Head):
     """(V, C) rows, each `rows[i] * scale[i]`: int8 with a scale per row, or float32 with scale 1."""
 
     rows: npt.NDArray[np.int8] | Floats  # (V, C)
@@ -29,10 +30,6 @@ class Table:
     def lookup(self, ids: Ids) -> Floats:
         """(...) -> (..., C)"""
         return self.rows[ids].astype(np.float32) * self.scale[ids][..., None]
-
-    def best(self, hidden: Floats) -> Ids:
-        """(N, C) -> (N,), the lowest id of the highest score"""
-        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, K), or (N, V) where ids is None"""

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from qdts.service.admission_config import AdmissionConfig
+from qdts.service.metrics import Metrics
 from qdts.v1 import summarization_pb2 as pb
 
 
@@ -128,3 +129,26 @@ async def test_who_would_be_refused_gets_an_entry_past_its_time(serve: Any, kit:
     server.model.gate.set()
     assert (await other).rung == pb.RUNG_FULL
     assert server.application.metrics.value("qdts_shed_total", priority="interactive", bound="requests") == 2
+
+
+async def test_a_server_that_stops_makes_nothing_anew(serve: Any, kit: Any) -> None:
+    server = await serve(cache=kit.Cache(ttl_s=0.0, revalidate_s=60.0, stale_s=60.0))
+    await server.summarize()
+    assert (await server.summarize()).rung == pb.RUNG_STALE
+
+    def made_anew() -> list[str]:
+        coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+        return [one.__qualname__ for one in coroutines if one.__qualname__.startswith("Revalidation.")]
+
+    assert len(made_anew()) == 1
+    await server.application.stop()
+    await asyncio.sleep(0)
+    assert made_anew() == []
+
+
+async def test_metrics_tell_of_the_ladder_that_answers(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the one that tried the model before it was shown."""
+    watched: list[Metrics] = []
+    monkeypatch.setattr(Metrics, "watch_limit", lambda metrics, limit: watched.append(metrics))
+    server = await serve()
+    assert watched.count(server.application.metrics) == 1

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qdts.models.runtimes.base import Allowed, Floats, Ids
+from qdts.models.runtimes.choice import Head
 from qdts.models.runtimes.cuda.net import CudaNet
 from qdts.models.runtimes.cuda.programs import Arrays, FreeChoice, PermittedChoice, Program
 from qdts.models.tokenizer import END
@@ -78,14 +79,10 @@ class DeviceChooser:
 
 
 @dataclass(frozen=True, slots=True)
-class HostHead:
+class HostHead(Head):
     """Scores in float32 for whoever draws a sample on the host."""
 
     net: CudaNet
-
-    def best(self, hidden: Floats) -> Ids:
-        """(N, C) -> (N,), the lowest id of the highest score"""
-        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         """(N, C) -> (N, len(ids)), or (N, V) where ids is None"""

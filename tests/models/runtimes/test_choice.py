@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 
 from qdts.models.runtimes.base import Floats, Ids, Noise
-from qdts.models.runtimes.choice import RowNoise, choose, greedy_choice, perturb
+from qdts.models.runtimes.choice import Head, RowNoise, choose, greedy_choice, perturb
 from qdts.models.tokenizer import END
 
 
-class Scores:
+class Scores(Head):
     """A head whose scores are given: the states are row numbers."""
 
     def __init__(self, scores: list[list[float]]) -> None:
         self._scores = np.array(scores, np.float32)
         self.asked: list[Ids | None] = []
-
-    def best(self, hidden: Floats) -> Ids:
-        return self.scores(hidden, None).argmax(-1)
 
     def scores(self, hidden: Floats, ids: Ids | None) -> Floats:
         self.asked.append(ids)
