@@ -54,7 +54,10 @@ class RedisServer:
         ends_at = time.monotonic() + START_TIMEOUT_S
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > ends_at:
-                raise RuntimeError(f"redis-server does not start:\n{log.read_text() if log.exists() else ''}")
+                said = log.read_text() if log.exists() else ""
+                self.kill()
+                self._directory.cleanup()  # no block will be left that does it
+                raise RuntimeError(f"redis-server does not start:\n{said}")
             time.sleep(0.01)
 
     def kill(self) -> None:

@@ -109,8 +109,10 @@ async def _saturate(rows: Sequence[EvalRow], config: CurveConfig) -> int:
     patient = replace(config.driver.client, timeout_s=CAPACITY_TIMEOUT_S, retry=RetryPolicy(max_attempts=1))
     workload = Workload(rows, config.classes, config.popularity)
     random, num_answered = Random(config.seed), 0
+    # Nobody there is an error, not a capacity of 0; a first connection that a busy machine breaks off is neither.
+    async with AsyncClient(config.driver.url, replace(patient, retry=RetryPolicy(max_attempts=10))) as client:
+        await client.server_info()
     async with AsyncClient(config.driver.url, patient) as client:
-        await client.server_info()  # nobody there is an error, not a capacity of 0
         ends_at = time.monotonic() + config.capacity_seconds
 
         async def ask_on() -> None:

@@ -103,7 +103,9 @@ async def test_a_wrong_password_is_no_redis_and_not_logged(
 async def test_on_a_node_of_a_cluster(level: Any, redis: RedisServer) -> None:
     """No command names keys of two slots: a cluster would refuse it."""
     del redis
-    with RedisServer("--cluster-enabled", "yes") as node:
+    # The node's bus has a port 10,000 above this one.
+    port = next(port for port in iter(free_port, None) if port <= 55_535)
+    with RedisServer("--cluster-enabled", "yes", port=port) as node:
         node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         while b"cluster_state:ok" not in node.command("CLUSTER", "INFO"):
             pass
