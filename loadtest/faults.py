@@ -22,9 +22,9 @@ from qdts.loadtest.fault_proxy import Fault, FaultProxy
 from qdts.loadtest.redis_server import RedisServer
 from qdts.loadtest.report import make_parser, record
 from qdts.service import logs
+from qdts.service.application import Application
 from qdts.service.client import AsyncClient, ClientConfig, RetryPolicy
 from qdts.service.config import EngineConfig, ListenConfig, MetricsConfig, ServerConfig
-from qdts.service.main import Application
 from qdts.service.metrics import Metrics
 from qdts.service.redis.config import RedisConfig
 

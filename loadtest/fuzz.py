@@ -25,9 +25,9 @@ from qdts.loadtest.bench_startup import READY_TIMEOUT_S, free_port, serving, wai
 from qdts.loadtest.mutations import as_batch, as_stream, make_corpus, mutate
 from qdts.loadtest.report import finish, make_parser
 from qdts.service import logs
+from qdts.service.application import Application
 from qdts.service.client import Client
 from qdts.service.config import EngineConfig, ListenConfig, MetricsConfig, ServerConfig
-from qdts.service.main import Application
 
 SERVICE = "/qdts.v1.SummarizationService/"
 METHODS = ("Summarize", "Summarize", "Summarize", "BatchSummarize", "StreamSummarize", "GetServerInfo")

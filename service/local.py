@@ -19,7 +19,7 @@ from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
 from qdts.service.generative import Summarizer
 from qdts.service.ladder import Generator, Ladder, build_admission
-from qdts.service.main import Load, load_model
+from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.request import Tier
 from qdts.service.response import write_response

@@ -22,8 +22,10 @@ from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.journal import Journal, Step, keep_journal
 from qdts.loadtest.simulation.summarizer import SimulatedSummarizer
 from qdts.service import logs
+from qdts.service.application import Application
 from qdts.service.config import EngineConfig, ServerConfig, Value, load_config
-from qdts.service.main import Application, load_model, start_until
+from qdts.service.loading import load_model
+from qdts.service.main import start_until
 
 READY_S = 120.0
 STOP_S = 30.0

@@ -16,6 +16,7 @@ from qdts.models.document import Document, Span, Summary, SummarySentence
 from qdts.models.runtimes.base import RuntimeInfo
 from qdts.models.text.sentences import split_sentences
 from qdts.service import logs
+from qdts.service.application import Application
 from qdts.service.config import (
     CacheConfig,
     DeadlineConfig,
@@ -24,7 +25,6 @@ from qdts.service.config import (
     MetricsConfig,
     ServerConfig,
 )
-from qdts.service.main import Application
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 

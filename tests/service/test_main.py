@@ -16,7 +16,8 @@ import pytest
 from qdts.errors import WeightsError, WeightsMissing
 from qdts.service.config import EngineConfig
 from qdts.service.health import State
-from qdts.service.main import load_model, start_until
+from qdts.service.loading import load_model
+from qdts.service.main import start_until
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
