@@ -1,6 +1,7 @@
 """Requests in, replies out: the only layer that knows gRPC, HTTP and Redis.
 
-main.py           composition root: builds everything, wires it, runs it
+application.py    composition root: builds everything and wires it; main.py runs it
+building.py       load -> engine -> ladder, for whoever answers; loading.py, warm_up.py
 config.py         the one place that reads TOML, environment and flags; limits.py, the bounds on requests
 server.py         grpc.aio, reflection, drain; health.py, grpc.health.v1; sturdy_server.py, what grpc.aio lacks
 transport.py      bounds on messages, connections and peers; tls.py, certificates; auth.py, tokens
@@ -17,6 +18,7 @@ cache.py          entries, their lives, their keys, the level in this process; c
 redis/            the level that processes share
 ladder.py         the best rung that time and capacity allow; extraction.py needs no model
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
+learned.py        what admission has learned, whichever model answers
 quotas.py         what each tenant may use; admission_config.py, how load is met
 engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
 generative.py     what the engine asks of a model

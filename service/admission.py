@@ -7,7 +7,6 @@ ever untried.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from random import Random
 
 from qdts.errors import Overloaded
 from qdts.service.admission_config import AdmissionConfig
-from qdts.service.concurrency import ConcurrencyLimit
-from qdts.service.costs import FORGIVENESS, CostTable
+from qdts.service.costs import FORGIVENESS
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine import Engine
 from qdts.service.generative import Summarizer, TimesSteps
+from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS, Pressure
 from qdts.service.reply import DegradeReason, Rung
@@ -52,7 +51,7 @@ class Verdict:
 
 
 class Admission:
-    """One event loop's. Its costs are learned over its lifetime."""
+    """For one model, in one event loop; what it learns is the server's."""
 
     def __init__(
         self,
@@ -60,24 +59,19 @@ class Admission:
         engine: Engine | None,
         config: AdmissionConfig,
         metrics: Metrics,
-        step_ms: Callable[[int], float] | None = None,
+        summarizer: Summarizer | None = None,
+        learned: Learned | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._engine = engine
         self._config = config
         self._metrics = metrics
-        self._step_ms = step_ms
+        self._step_ms = steps_of(summarizer)
         self._trust = 1.0  # in what follows from measured steps alone
         self._clock = clock
-        self.costs = CostTable(quantile=config.quantile, step_ms=step_ms or (lambda batch: 1.0))
-        self._inside: Counter[Priority] = Counter()
-        after = {"degrade_after_s": config.degrade_after_ms / 1000, "recover_after_s": config.recover_after_ms / 1000}
-        self._pressures = {priority: Pressure(**after) for priority in Priority}
-        most = engine.capacity if engine is not None else 1
-        self._limit = ConcurrencyLimit(least=_least_limit(engine), most=most)
+        self.learned = learned or _nothing_learned(engine, config)
+        self.costs = self.learned.costs_of(summarizer.version if summarizer else "", self._step_ms)
         self._random = Random(0)
-        self._canaries_due, self._num_canaries = 0.0, 0
-        metrics.watch_limit(lambda: self._limit.limit)
 
     @property
     def max_extracts(self) -> int:
@@ -87,22 +81,22 @@ class Admission:
     @contextmanager
     def entering(self, priority: Priority) -> Iterator[None]:
         """Within the block a request is being answered. Overloaded if there are as many as there may be."""
-        if self._inside.total() >= max(1, int(ROOM[priority] * self._config.max_requests)):
+        if self.learned.inside.total() >= max(1, int(ROOM[priority] * self._config.max_requests)):
             self._metrics.observe_shed(priority, "requests")
             raise Overloaded("too many requests are being answered", retry_after_s=self._retry_after_s(priority))
-        self._inside[priority] += 1
+        self.learned.inside[priority] += 1
         try:
             yield
         finally:
-            self._inside[priority] -= 1
+            self.learned.inside[priority] -= 1
 
     def decide(self, request: Request, until: Deadline) -> Verdict:
         """The best rung that is likely to be done by `until`: one of the model's, or EXTRACTIVE, or a canary's."""
         verdict = self._decide(request, until)
         if verdict.reasons or request.tier is not Tier.AUTO or not self._is_canary():
             return verdict
-        rung = CANARY_RUNGS[self._num_canaries % len(CANARY_RUNGS)]
-        self._num_canaries += 1
+        rung = CANARY_RUNGS[self.learned.num_canaries % len(CANARY_RUNGS)]
+        self.learned.num_canaries += 1
         return self._verdict(rung, request, (DegradeReason.CANARY,), wait_s=0.0)
 
     def _decide(self, request: Request, until: Deadline) -> Verdict:
@@ -110,7 +104,7 @@ class Admission:
         wait_s, left_s = self._engine.wait_s(request.priority), until.remaining_s
         wait = wait_s / self._config.queue_target_s(left_s) if left_s else 0.0
         pressure = self._observe_pressure(request.priority, wait)
-        if self._engine.num_inside >= self._limit.limit or (pressure.level and wait > MOST_WAIT):
+        if self._engine.num_inside >= self.learned.limit.limit or (pressure.level and wait > MOST_WAIT):
             return Verdict(rung=Rung.EXTRACTIVE, reasons=(DegradeReason.OVERLOADED,))
         reasons = (DegradeReason.OVERLOADED,) if pressure.level else ()
         for rung in RUNGS[pressure.level :]:
@@ -126,7 +120,7 @@ class Admission:
         return Verdict(rung=Rung.EXTRACTIVE, reasons=tuple(dict.fromkeys(reasons)))
 
     def _observe_pressure(self, priority: Priority, wait: float) -> Pressure:
-        pressure = self._pressures[priority]
+        pressure = self.learned.pressures[priority]
         pressure.observe(wait, now_s=self._clock())
         self._metrics.observe_pressure(priority, pressure.level)
         return pressure
@@ -177,14 +171,14 @@ class Admission:
         assert self._engine is not None
         alone_s = (self.costs.predict_ms(verdict.rung, size_of(request), 1) or 0.0) / 1000
         tolerated_s = max(self._config.limit_tolerance * alone_s, budget_s / 2)
-        self._limit.observe(took_s, tolerated_s=tolerated_s, num_inside=self._engine.num_inside + 1)
+        self.learned.limit.observe(took_s, tolerated_s=tolerated_s, num_inside=self._engine.num_inside + 1)
 
     def _is_canary(self) -> bool:
         """Every so many of those that asked for the best and could have it."""
-        self._canaries_due += self._config.canary_share
-        if self._canaries_due < 1:
+        self.learned.canaries_due += self._config.canary_share
+        if self.learned.canaries_due < 1:
             return False
-        self._canaries_due -= 1
+        self.learned.canaries_due -= 1
         return True
 
     def _retry_after_s(self, priority: Priority) -> float:
@@ -202,13 +196,14 @@ def tokens_to_read(request: Request) -> int:
     return min(size_of(request), MAX_TOKENS)
 
 
-def steps_of(summarizer: Summarizer) -> Callable[[int], float] | None:
+def steps_of(summarizer: Summarizer | None) -> Callable[[int], float] | None:
     """The milliseconds of a step by batch, where the model has measured them."""
     if isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0:
         return summarizer.step_ms
     return None
 
 
-def _least_limit(engine: Engine | None) -> int:
-    """All places, and one that waits, so that none is ever idle for want of admission."""
-    return engine.num_places + 1 if engine is not None else 1
+def _nothing_learned(engine: Engine | None, config: AdmissionConfig) -> Learned:
+    if engine is None:
+        return Learned(config, least=1, most=1)
+    return Learned.of_engine(config, num_places=engine.num_places, max_queue=engine.capacity - engine.num_places)

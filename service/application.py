@@ -11,29 +11,25 @@ from qdts.service import logs
 from qdts.service.admin import AdminEndpoint
 from qdts.service.answering import Answerer
 from qdts.service.auth import Tokens
+from qdts.service.building import Builder
 from qdts.service.cache import CacheKeys, Lifetimes, LruCache
 from qdts.service.cache_levels import ReplyCache
 from qdts.service.config import CacheConfig, EngineConfig, ServerConfig
-from qdts.service.engine import Engine
-from qdts.service.extraction import TextThreads
 from qdts.service.generative import SharesStates, Summarizer
 from qdts.service.health import Health, State
 from qdts.service.heartbeat import Liveness
 from qdts.service.hosting import ModelHost, OnDeath, Stage
 from qdts.service.interceptors import CallInterceptor
-from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.quotas import Quotas
 from qdts.service.reply import Reply
-from qdts.service.request import Request, Tier
+from qdts.service.request import Request
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
 from qdts.service.serving import Serving
 from qdts.service.shadow import Shadow
 from qdts.service.tracing import TracedCache, make_tracer
-from qdts.service.warm_up import warm_up
-from qdts.service.watched import WatchedSummarizer
 
 if TYPE_CHECKING:
     from qdts.service.redis.level import RedisLevel
@@ -48,7 +44,6 @@ class Application:
 
     def __init__(self, config: ServerConfig, load: Load = load_model) -> None:
         self._config = config
-        self._load = load
         self.metrics = Metrics()
         self.health = Health(self.metrics)
         self._tracer = make_tracer(config.tracing)
@@ -64,13 +59,14 @@ class Application:
                 write_timeout_s=config.transport.write_timeout_s,
             ),
         )
-        self._threads = TextThreads(config.engine.num_text_threads)
         self._quotas = Quotas(config.quotas)
         self._redis: RedisLevel | None = None
         self._cache: ReplyCache | None = None
         self._keys = CacheKeys()
         self.liveness = Liveness(config.lifecycle)
-        stage = Stage(build=self._build, warm_up=self._warm_up_serving, show=self._show, tell=self._tell)
+        self._builder = Builder(config, load, self.metrics, self.liveness)
+        self.metrics.watch_limit(lambda: self._builder.learned.limit.limit)
+        stage = Stage(build=self._build, warm_up=self._warm_up, show=self._show, tell=self._tell)
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
         self._endpoint: AdminEndpoint | None = None
         self._shadow: Shadow | None = None
@@ -124,7 +120,7 @@ class Application:
         await self._host.close()
         if self._shadow is not None:
             await self._shadow.close()
-        self._threads.close()
+        self._builder.close()
         if self._redis is not None:
             await self._redis.close()
         if self._endpoint is not None:
@@ -135,12 +131,19 @@ class Application:
         logs.info("stopped")
 
     async def _build(self, on_death: OnDeath) -> Serving:
-        summarizer = await asyncio.to_thread(self._load, self._config.engine)
+        summarizer = await self._builder.load(self._config.engine)
         if summarizer is not None and self._redis is not None:
             _share_states(summarizer, self._redis, self._config.engine)
-        generator = None if summarizer is None else self._start_engine(summarizer, on_death)
+        generator = None if summarizer is None else self._builder.generator(summarizer, on_death)
+        answerer = Answerer(
+            ladder=self._builder.ladder(generator, metrics=self.metrics, learned=self._builder.learned),
+            cache=self._cache,
+            keys=self._keys,
+            metrics=self.metrics,
+            quotas=self._quotas,
+        )
         engine = generator and generator.engine
-        return Serving(self._build_answerer(generator), engine, tracer=self._tracer, on_reply=self._answered)
+        return Serving(answerer, engine, tracer=self._tracer, on_reply=self._answered)
 
     def _answered(self, request: Request, reply: Reply) -> None:
         if self._shadow is not None:
@@ -149,54 +152,24 @@ class Application:
     async def _open_shadow(self) -> None:
         """Its model, on an engine that is counted nowhere else; what it cannot do stops the start."""
         config = replace(self._config.engine, model=self._config.shadow.model, max_batch=1, max_queue=1)
-        summarizer = await asyncio.to_thread(self._load, config)
+        summarizer = await self._builder.load(config)
         if summarizer is None:
             raise ConfigError("shadow.model: there is no such model")
-        engine = Engine(summarizer, max_batch=1, max_queue=1, max_encode_tokens=config.max_encode_tokens)
-        engine.start(lambda: logs.warning("shadow_down"))
-        generator = Generator(summarizer=summarizer, engine=engine)
-        ladder = self._build_ladder(generator, Metrics())
-        self._shadow = Shadow(ladder, engine, share=self._config.shadow.share, metrics=self.metrics)
-        await warm_up(self._build_ladder(generator, Metrics()))
+        generator = self._builder.second(summarizer, config, lambda: logs.warning("shadow_down"))
+        ladder = self._builder.ladder(generator, metrics=Metrics(), learned=None)
+        self._shadow = Shadow(ladder, generator.engine, share=self._config.shadow.share, metrics=self.metrics)
+        await self._builder.warm_up(generator)
 
-    async def _warm_up_serving(self, serving: Serving) -> None:
-        # Metrics of its own, too: those of the server tell of the ladder that answers.
-        await warm_up(self._build_ladder(serving.ladder.generator, Metrics()))
+    async def _warm_up(self, serving: Serving) -> None:
+        await self._builder.warm_up(serving.ladder.generator)
 
     def _show(self, serving: Serving) -> None:
+        self.metrics.watch_queue(lambda: serving.num_waiting)
+        self._builder.learned.answers(serving.version or "")
         self._servicer.answerer = serving
 
     async def _tell(self, is_whole: bool) -> None:
         await self.health.become(State.READY if is_whole else State.ENGINE_DOWN)
-
-    def _start_engine(self, summarizer: Summarizer, on_death: OnDeath) -> Generator:
-        config = self._config.engine
-        watched = WatchedSummarizer(summarizer, called=self.liveness.model_called, on_waste=self.metrics.count_waste)
-        engine = Engine(
-            watched,
-            max_batch=config.max_batch,
-            max_queue=config.max_queue,
-            max_encode_tokens=config.max_encode_tokens,
-            admission=self._config.admission,
-        )
-        self.metrics.watch_queue(lambda: engine.num_waiting)
-        loop = asyncio.get_running_loop()
-        engine.start(lambda: loop.call_soon_threadsafe(on_death) and None, self.metrics)
-        return Generator(summarizer=watched, engine=engine)
-
-    def _build_ladder(self, generator: Generator | None, metrics: Metrics) -> Ladder:
-        auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        admission = build_admission(generator, self._config.admission, metrics)
-        return Ladder(threads=self._threads, generator=generator, auto=auto, admission=admission)
-
-    def _build_answerer(self, generator: Generator | None) -> Answerer:
-        return Answerer(
-            ladder=self._build_ladder(generator, self.metrics),
-            cache=self._cache,
-            keys=self._keys,
-            metrics=self.metrics,
-            quotas=self._quotas,
-        )
 
     def _build_cache(self) -> ReplyCache | None:
         config = self._config.cache

@@ -15,12 +15,13 @@ from functools import partial
 from qdts.errors import DeadlineExceeded, Overloaded, QdtsError, Unavailable
 from qdts.models.document import Document, Summary
 from qdts.service import logs
-from qdts.service.admission import Admission, Verdict, size_of, steps_of, tokens_to_read
+from qdts.service.admission import Admission, Verdict, size_of, tokens_to_read
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
 from qdts.service.generative import Summarizer
+from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS as MODEL_RUNGS
 from qdts.service.reply import DegradeReason, Reply, Rung, Timings
@@ -74,6 +75,11 @@ class Ladder:
     def generator(self) -> Generator | None:
         """The generative model, if there is one."""
         return self._generator
+
+    @property
+    def admission(self) -> Admission:
+        """What decides where to begin."""
+        return self._admission
 
     @property
     def auto(self) -> Tier:
@@ -210,12 +216,15 @@ class Ladder:
 
 
 def build_admission(
-    generator: Generator | None, config: AdmissionConfig, metrics: Metrics, clock: Clock = time.monotonic
+    generator: Generator | None,
+    config: AdmissionConfig,
+    metrics: Metrics,
+    clock: Clock = time.monotonic,
+    learned: Learned | None = None,
 ) -> Admission:
-    """What decides for a ladder with this generator."""
-    engine = generator.engine if generator is not None else None
-    step_ms = steps_of(generator.summarizer) if generator is not None else None
-    return Admission(engine=engine, config=config, metrics=metrics, step_ms=step_ms, clock=clock)
+    """What decides for a ladder with this generator. Without anything `learned` it begins with nothing."""
+    engine, summarizer = (None, None) if generator is None else (generator.engine, generator.summarizer)
+    return Admission(engine=engine, config=config, metrics=metrics, summarizer=summarizer, learned=learned, clock=clock)
 
 
 def before_reply(deadline: Deadline) -> Deadline:

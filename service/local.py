@@ -11,17 +11,14 @@ from qdts.errors import Draining
 from qdts.models.document import Document
 from qdts.service import logs
 from qdts.service.answering import Answerer
+from qdts.service.building import Builder
 from qdts.service.cache import CacheKeys
 from qdts.service.client.messages import Options, Reply, from_proto, make_request
 from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine
-from qdts.service.extraction import TextThreads
-from qdts.service.generative import Summarizer
-from qdts.service.ladder import Generator, Ladder, build_admission
+from qdts.service.ladder import Generator
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
-from qdts.service.request import Tier
 from qdts.service.response import write_response
 from qdts.service.validation import read_request
 
@@ -33,25 +30,23 @@ class LocalClient:
 
     def __init__(self, config: ServerConfig, load: Load = load_model) -> None:
         self._config = config
-        self._load = load
-        self._threads = TextThreads(config.engine.num_text_threads)
-        self._engine: Engine | None = None
+        self._metrics = Metrics()
+        self._builder = Builder(config, load, self._metrics)
+        self._generator: Generator | None = None
         self._answerer: Answerer | None = None
 
     async def __aenter__(self) -> "LocalClient":
-        summarizer = await asyncio.to_thread(self._load, self._config.engine)
-        generator = None if summarizer is None else self._start_engine(summarizer)
-        auto = Tier.GENERATIVE if self._config.engine.auto == "generative" else Tier.FAST
-        metrics = Metrics()
-        admission = build_admission(generator, self._config.admission, metrics)
-        ladder = Ladder(threads=self._threads, generator=generator, auto=auto, admission=admission)
-        self._answerer = Answerer(ladder=ladder, cache=None, keys=CacheKeys(), metrics=metrics)
+        summarizer = await self._builder.load(self._config.engine)
+        if summarizer is not None:
+            self._generator = self._builder.generator(summarizer, lambda: logs.warning("engine_down"))
+        ladder = self._builder.ladder(self._generator, metrics=self._metrics, learned=self._builder.learned)
+        self._answerer = Answerer(ladder=ladder, cache=None, keys=CacheKeys(), metrics=self._metrics)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._engine is not None:
-            await asyncio.to_thread(self._engine.stop, Draining("closed"), timeout_s=STOP_S)
-        self._threads.close()
+        if self._generator is not None:
+            await asyncio.to_thread(self._generator.engine.stop, Draining("closed"), timeout_s=STOP_S)
+        self._builder.close()
 
     async def summarize(
         self,
@@ -69,15 +64,3 @@ class LocalClient:
         reply = await self._answerer.answer(asked, deadline)
         total_ms = (time.perf_counter() - started_at) * 1000
         return from_proto(write_response(reply, asked, total_ms=total_ms))
-
-    def _start_engine(self, summarizer: Summarizer) -> Generator:
-        config = self._config.engine
-        self._engine = Engine(
-            summarizer,
-            max_batch=config.max_batch,
-            max_queue=config.max_queue,
-            max_encode_tokens=config.max_encode_tokens,
-            admission=self._config.admission,
-        )
-        self._engine.start(on_death=lambda: logs.warning("engine_down"))
-        return Generator(summarizer=summarizer, engine=self._engine)

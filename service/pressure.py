@@ -51,6 +51,11 @@ class Pressure:
             self._since = now_s
         self._settle(now_s)
 
+    def forget_relapses(self) -> None:
+        """Another model answers: that a better rung was taken back before says nothing of it."""
+        self._held_back_s = self._recover_after_s
+        self._rose_at = -math.inf
+
     def _side(self) -> int:
         return (self._wait > HIGH) - (self._wait < LOW)
 

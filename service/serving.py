@@ -47,6 +47,11 @@ class Serving:
         return self._engine is None or self._engine.is_alive
 
     @property
+    def num_waiting(self) -> int:
+        """Requests in its engine's queue."""
+        return 0 if self._engine is None else self._engine.num_waiting
+
+    @property
     def version(self) -> str | None:
         """The model's, if there is one."""
         generator = self.ladder.generator

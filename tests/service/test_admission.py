@@ -40,9 +40,12 @@ async def _build(kit: Any, clock: Clock) -> AsyncIterator[Callable[..., Admissio
 
     def build(step_ms: Any = None, **settings: Any) -> Admission:
         config = AdmissionConfig(**settings)
-        engines.append(Engine(kit.Model(), max_batch=2, max_queue=4, max_encode_tokens=100, admission=config))
+        model = kit.Model()
+        if step_ms is not None:
+            model.step_ms = step_ms
+        engines.append(Engine(model, max_batch=2, max_queue=4, max_encode_tokens=100, admission=config))
         engines[-1].start(lambda: None)
-        return Admission(engine=engines[-1], config=config, metrics=Metrics(), step_ms=step_ms, clock=clock)
+        return Admission(engine=engines[-1], config=config, metrics=Metrics(), summarizer=model, clock=clock)
 
     yield build
     for engine in engines:
@@ -121,10 +124,10 @@ async def test_latency_far_above_that_without_load_closes_the_model(build: Any, 
     admission = build()
     learn(admission, full=10)
     verdict = replace(admission.decide(REQUEST, Deadline.after(10, clock)), had_place=False)
-    assert admission._limit.limit == 6
+    assert admission.learned.limit.limit == 6
     for _ in range(50):
         admission.observe_missed(REQUEST, verdict, 1.0, budget_s=0.1)
-    assert admission._limit.limit == 4, "half of it, and room of its square root"
+    assert admission.learned.limit.limit == 4, "half of it, and room of its square root"
 
 
 async def test_lower_classes_leave_room(build: Any) -> None:
@@ -188,7 +191,7 @@ async def test_how_right_predictions_are_is_measured(build: Any, clock: Clock) -
     value = admission._metrics.value
     assert value("qdts_prediction_ratio_sum", rung="full") == pytest.approx(0.25 / 0.2)
     assert value("qdts_prediction_ratio_bucket", rung="full", le="1.25") == 1
-    assert value("qdts_concurrency_limit") == 6
+    assert admission.learned.limit.limit == 6
 
 
 def test_words_of_a_shorter_output() -> None:

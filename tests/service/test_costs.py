@@ -1,5 +1,7 @@
 """Predictions follow what was observed."""
 
+from typing import Any
+
 from qdts.service.costs import CAUTION, FEW, NUM_KEPT, CostTable
 
 
@@ -81,3 +83,57 @@ def test_a_slow_moment_is_forgiven_in_time() -> None:
         table.forgive("full", 1000)
         skipped += 1
     assert 100 < skipped < 1000
+
+
+def taught(took_ms: float = 100.0, **table: Any) -> CostTable:
+    known = CostTable(**table)
+    for rung in ("full", "extract"):
+        for _ in range(FEW):
+            known.observe(rung, 1000, took_ms, 4)
+    return known
+
+
+def test_another_model_begins_with_what_the_one_before_took() -> None:
+    assert taught().heir(step_ms=None).predict_ms("full", 1000, 4) == 100.0
+
+
+def test_what_it_begins_with_is_scaled_by_their_steps() -> None:
+    heir = taught(step_ms=lambda batch: 2.0 + batch).heir(step_ms=lambda batch: 3 * (2.0 + batch))
+    assert heir.predict_ms("full", 1000, 4) == 300.0
+    assert heir.predict_ms("full", 1000, 8) == 300.0 * 10 / 6
+
+
+def test_a_slower_one_is_believed_at_once_and_a_faster_one_soon() -> None:
+    slower, faster = taught().heir(step_ms=None), taught().heir(step_ms=None)
+    slower.observe("full", 1000, 200.0, 4)
+    assert slower.predict_ms("full", 1000, 4) == 200.0 * (1 + CAUTION)
+    for _ in range(FEW - 1):
+        faster.observe("full", 1000, 10.0, 4)
+        assert faster.predict_ms("full", 1000, 4) == 100.0
+    faster.observe("full", 1000, 10.0, 4)
+    assert faster.predict_ms("full", 1000, 4) == 10.0
+
+
+def test_what_another_took_is_forgiven_too() -> None:
+    heir = taught(10_000.0).heir(step_ms=None)
+    for _ in range(400):
+        heir.forgive("full", 1000, 4)
+    assert (heir.predict_ms("full", 1000, 4) or 0) < 10
+
+
+def test_what_is_made_without_a_model_is_learned_for_both() -> None:
+    before = taught()
+    heir = before.heir(step_ms=None, shared=("extract", "lead"))
+    for rung in ("extract", "lead"):
+        for table in (before, heir):
+            table.observe(rung, 1000, 50.0, 4)
+        assert before.predict_ms(rung, 1000, 4) == heir.predict_ms(rung, 1000, 4)
+    assert heir.predict_ms("extract", 1000, 4) == 100.0
+
+
+def test_what_is_known() -> None:
+    known = taught().heir(step_ms=None, shared=("extract",)).known()
+    assert [(each.rung, each.size, each.batch, each.predicted_ms, each.num_times) for each in known] == [
+        ("extract", 1023, 4, 100.0, FEW),
+        ("full", 1023, 4, 100.0, 0),
+    ]

@@ -139,6 +139,50 @@ async def test_swap_that_fails_leaves_all_as_it_is(
         assert '"event": "model_swap_failed"' in err and "secret text" not in err
 
 
+async def test_gauges_tell_of_what_answers_whatever_becomes_of_a_swap(kit: Any, eventually: Any) -> None:
+    old, hanging = kit.Model(version="old@1"), kit.Model(version="new@2", start_error=RuntimeError("no"))
+    hanging.gate.clear()
+    async with house(kit, old, hanging) as running:
+        value = running.application.metrics.value
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.application.port}") as channel:
+            stub: Any = pb_grpc.SummarizationServiceStub(channel)
+            old.gate.clear()
+            calls = [stub.Summarize(kit.ask(text=f"Ask {n}.", options=BYPASS), timeout=30) for n in range(4)]
+            await eventually(lambda: value("qdts_queue_length") == 3)
+            running.application.swap_model()
+            await eventually(lambda: running.num_loads == 2 and not running.application._host._tasks)
+            assert value("qdts_queue_length") == 3
+            assert value("qdts_concurrency_limit") == 1 + kit.Engine().max_queue
+            old.gate.set()
+            await asyncio.gather(*calls)
+            assert value("qdts_queue_length") == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_what_was_learned_outlives_the_engine_and_the_model(kit: Any, eventually: Any) -> None:
+    first, again, other = kit.Model(version="m@1", step_s=0.01), kit.Model(version="m@1"), kit.Model(version="n@2")
+    async with house(kit, first, again, other) as running:
+        learned = running.application._builder.learned
+
+        def known() -> dict[str, int]:
+            costs = running.application._servicer.answerer.ladder.admission.costs.known()
+            return {cost.rung.name: cost.num_times for cost in costs}
+
+        async with running.under_load(1):
+            await eventually(lambda: len(running.replies) > 10)
+        times = known()["FULL"]
+        assert times > 10
+        first.step_error = SystemExit()
+        async with running.under_load(1):
+            await eventually(lambda: running.num_loads == 2 and running.application.health.state is State.READY)
+        assert known()["FULL"] >= times, "of the same model: its own times"
+        running.application.swap_model()
+        await eventually(lambda: running.application._servicer.answerer.version == "n@2")
+        assert known()["FULL"] == 0, "of another: what was predicted, and no times"
+        assert running.application._servicer.answerer.ladder.admission.learned is learned
+        assert learned.inside.total() == 0
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_engine_killed_under_load_comes_back_and_nobody_fails(kit: Any, eventually: Any) -> None:
     first, second = kit.Model(version="m@1", step_s=0.002), kit.Model(version="m@1", step_s=0.002)

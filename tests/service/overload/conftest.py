@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from qdts.errors import DeadlineExceeded, Overloaded, QdtsError
+from qdts.errors import DeadlineExceeded, Overloaded, QdtsError, Unavailable
 from qdts.models.document import Document, Span, Summary, SummarySentence
 from qdts.models.runtimes.base import RuntimeInfo
 from qdts.service.admission_config import AdmissionConfig
@@ -26,6 +26,7 @@ from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
 from qdts.service.ladder import Generator, Ladder, build_admission
+from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS as MODEL_RUNGS
 from qdts.service.quotas import QuotaConfig, Quotas
@@ -166,6 +167,12 @@ class VirtualEngine(Engine):
     def stop(self, error: QdtsError, *, timeout_s: float) -> None:
         self._life.cancel()
 
+    def die(self) -> None:
+        """As a thread does that ends: who is inside, and who comes, is told."""
+        self._life.cancel()
+        self._scheduler.close(Unavailable("the engine is down"))
+        self._fail_all(Unavailable("the engine is down"))
+
 
 class VirtualThreads(TextThreads):
     """Two threads for extracts and two for prompts, that sleep for what the work takes."""
@@ -206,36 +213,32 @@ class Simulation:
     def __init__(self, loop: VirtualLoop, config: AdmissionConfig, quotas: QuotaConfig) -> None:
         self.clock = loop.time
         self.metrics = Metrics()
-        self.model = SimulatedModel(clock=self.clock)
+        self._config, self._quotas = config, Quotas(quotas, clock=self.clock)
+        self._threads = VirtualThreads()
+        self.put(SimulatedModel(clock=self.clock))
+        self.capacity = self.model.capacity()
+        self.began_at = self.clock()
+        self.outcomes: list[Outcome] = []
+        self._num_asked = 0
+
+    def put(self, model: SimulatedModel, learned: Learned | None = None) -> None:
+        """This model answers from now on; what runs on the one before ends there."""
+        self.model = model
         self.engine = VirtualEngine(
-            self.model,
-            max_batch=PLACES,
-            max_queue=64,
-            max_encode_tokens=400,
-            admission=config,
-            clock=self.clock,
+            model, max_batch=PLACES, max_queue=64, max_encode_tokens=400, admission=self._config, clock=self.clock
         )
         self.engine.start(lambda: None, self.metrics)
-        generator = Generator(summarizer=self.model, engine=self.engine)
-        self.admission = build_admission(generator, config, self.metrics, self.clock)
+        generator = Generator(summarizer=model, engine=self.engine)
+        self.admission = build_admission(generator, self._config, self.metrics, self.clock, learned)
+        self.admission.learned.answers(model.version)
         ladder = Ladder(
-            threads=VirtualThreads(),
+            threads=self._threads,
             generator=generator,
             auto=Tier.GENERATIVE,
             admission=self.admission,
             clock=self.clock,
         )
-        self.answerer = Answerer(
-            ladder=ladder,
-            cache=None,
-            keys=CacheKeys(),
-            metrics=self.metrics,
-            quotas=Quotas(quotas, clock=self.clock),
-        )
-        self.capacity = self.model.capacity()
-        self.began_at = self.clock()
-        self.outcomes: list[Outcome] = []
-        self._num_asked = 0
+        self.answerer = Answerer(ladder=ladder, cache=None, keys=CacheKeys(), metrics=self.metrics, quotas=self._quotas)
 
     async def ask(
         self, *, budget_s: float = BUDGET_S, priority: Priority = Priority.INTERACTIVE, tenant: str = ""
@@ -244,7 +247,8 @@ class Simulation:
         self._num_asked += 1
         text = f"{TEXT} {self._num_asked}"
         deadline, is_here = Deadline.after(budget_s, self.clock), [True]
-        self.model.is_wanted[text] = lambda: is_here[0] and not deadline.expired
+        model = self.model
+        model.is_wanted[text] = lambda: is_here[0] and not deadline.expired
         request = Request(
             query="When?",
             document=Document(text=text),
@@ -262,7 +266,7 @@ class Simulation:
             finish(error=error)
         finally:
             is_here[0] = False
-            del self.model.is_wanted[text]
+            del model.is_wanted[text]
 
     def _note(self, priority: Priority, came_at: float, real_at: float, **what: Any) -> None:
         self.outcomes.append(
@@ -289,6 +293,12 @@ class Simulation:
 
 
 Simulate = Callable[..., Simulation]
+
+
+@pytest.fixture(name="simulated_model")
+def _simulated_model() -> type[SimulatedModel]:
+    """What else may be put in the model's place."""
+    return SimulatedModel
 
 
 @pytest.fixture(name="simulate")

@@ -139,7 +139,7 @@ def test_nothing_is_spent_on_those_who_left(simulate: Any) -> None:
     run = simulate(leave)
     assert 350 < len(run.outcomes) < 600
     assert run.model.num_steps > 1000 and run.model.num_wasted == 0
-    assert run.engine.num_inside == 0 and run.admission._inside.total() == 0
+    assert run.engine.num_inside == 0 and run.admission.learned.inside.total() == 0
 
 
 def test_a_cancelled_request_frees_its_place_within_a_step(simulate: Any) -> None:
@@ -160,13 +160,13 @@ def test_rungs_do_not_flap(simulate: Any) -> None:
     """Load swings around capacity, twice: the best rung on offer changes a few times a swing."""
     run = simulate(offered(lambda now: 1 + 0.6 * math.sin(2 * math.pi * now / 15), 30))
     assert all(outcome.is_good for outcome in run.outcomes)
-    changes = run.admission._pressures[Priority.INTERACTIVE].num_changes
+    changes = run.admission.learned.pressures[Priority.INTERACTIVE].num_changes
     assert 2 <= changes <= 12
 
 
 def test_load_that_stays_is_not_probed_for_ever(simulate: Any) -> None:
     run = simulate(offered(1.4, 20))
-    assert run.admission._pressures[Priority.INTERACTIVE].num_changes <= 10
+    assert run.admission.learned.pressures[Priority.INTERACTIVE].num_changes <= 10
 
 
 def test_no_rung_is_ever_cold(simulate: Any) -> None:
