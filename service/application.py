@@ -10,10 +10,10 @@ from qdts.errors import ConfigError
 from qdts.service import logs
 from qdts.service.admin import AdminEndpoint
 from qdts.service.answering import Answerer
-from qdts.service.auth import Tokens
 from qdts.service.building import Builder
 from qdts.service.cache import CacheKeys, Lifetimes, LruCache
 from qdts.service.cache_levels import ReplyCache
+from qdts.service.callers import Callers
 from qdts.service.config import CacheConfig, EngineConfig, ServerConfig
 from qdts.service.generative import SharesStates, Summarizer
 from qdts.service.health import Health, State
@@ -54,7 +54,7 @@ class Application:
             health_of_server=self.health,
             interceptor=CallInterceptor(
                 self.metrics,
-                tokens=Tokens(config.auth),
+                callers=Callers.of_service(config),
                 tracer=self._tracer,
                 write_timeout_s=config.transport.write_timeout_s,
             ),

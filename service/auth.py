@@ -1,11 +1,13 @@
-"""Bearer tokens: who may call. Keeps digests, never tokens, and says nothing about them to anybody.
+"""Bearer tokens: who may call, and for which tenant. Keeps digests, never tokens, and tells nobody about them.
 
-Several tokens are good at a time, so that a new one can be handed out before the old one goes. The file is read
-again when it has changed; while it cannot be read, or holds nothing, what it last held stays good.
+A token stands alone, or is followed by a space and the tenant it is bound to; tenants.py says what that means. Several
+tokens are good at a time, so that a new one can be handed out before the old one goes. The file is read again when it
+has changed; while it cannot be read, or holds nothing, what it last held stays good.
 """
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,10 +17,12 @@ from qdts.errors import ConfigError, Unauthenticated
 from qdts.service import logs
 
 MIN_TOKEN_CHARS = 16
+TENANT = re.compile(r"[!-+\--<>-~]{1,128}")
 # How long a file that has changed may go unnoticed, in seconds.
 CHECK_EVERY_S = 1.0
 
-Digests = tuple[bytes, ...]
+# A token's digest, and the tenant it is bound to, if to one.
+Known = tuple[tuple[bytes, str | None], ...]
 Metadata = Iterable[tuple[str, str | bytes]]
 
 
@@ -26,9 +30,26 @@ Metadata = Iterable[tuple[str, str | bytes]]
 class AuthConfig:
     """Where tokens come from; from nowhere: everybody may call."""
 
-    token_file: str = ""  # one token per line
+    token_file: str = ""  # one per line: "token", or "token tenant"
     # Separated by commas, for QDTS_AUTH__TOKENS: the command line is seen by the whole machine.
     tokens: str = field(default="", repr=False)
+    # Whose certificate pays for which tenant, by DNS name, URI or common name: "search.internal=search, gate=*"
+    certificate_tenants: str = ""
+
+    def __post_init__(self) -> None:
+        parse_certificate_tenants(self.certificate_tenants)
+
+
+def parse_certificate_tenants(text: str) -> dict[str, str]:
+    """Tenants by the names in certificates; ConfigError where it is not "name=tenant, name=tenant"."""
+    tenants: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        # A URI may hold a sign of equality, a tenant's name not.
+        name, sign, tenant = (side.strip() for side in part.rpartition("="))
+        if not (sign and name):
+            raise ConfigError(f"auth.certificate_tenants: {part!r}: must be name=tenant")
+        tenants[name] = check_tenant(tenant, "auth.certificate_tenants")
+    return tenants
 
 
 class Tokens:
@@ -38,7 +59,7 @@ class Tokens:
         """ConfigError where a token is too short to be one, or the file cannot be read or is empty."""
         self._clock = clock
         self._file = Path(config.token_file) if config.token_file else None
-        self._given = _digests(config.tokens.split(","))
+        self._given = _read_tokens(config.tokens.split(","))
         self._checked_at = clock()
         self._changed_at = _changed_at(self._file)
         self._filed = _read(self._file)
@@ -48,16 +69,27 @@ class Tokens:
         """Whether callers need one."""
         return bool(self._given or self._filed)
 
-    def check(self, metadata: Metadata | None) -> None:
-        """Unauthenticated unless the metadata of a call carries a token that is good."""
-        self._look_again()
-        if self.are_asked_for and not self._is_good(_sent(metadata or ())):
-            raise Unauthenticated("a valid bearer token is needed")
+    @property
+    def bind_tenants(self) -> bool:
+        """Whether any is bound to a tenant."""
+        return any(tenant is not None for _, tenant in (*self._given, *self._filed))
 
-    def _is_good(self, token: str) -> bool:
-        """In the same time for any token: all are compared, by digests of equal length."""
+    def check(self, metadata: Metadata | None) -> str | None:
+        """The tenant that the caller's token is bound to, if to one; Unauthenticated where it has none that is good."""
+        self._look_again()
+        if not self.are_asked_for:
+            return None
+        found = self._find(_sent(metadata or ()))
+        if not found:
+            raise Unauthenticated("a valid bearer token is needed")
+        return next((tenant for tenant in found if tenant is not None), None)
+
+    def _find(self, token: str) -> list[str | None]:
+        """Its tenant, in the same time for any token: all are compared, by digests of equal length."""
         digest = hashlib.sha256(token.encode()).digest()
-        return sum([hmac.compare_digest(digest, good) for good in (*self._given, *self._filed)]) > 0
+        known = (*self._given, *self._filed)
+        is_good = [hmac.compare_digest(digest, good) for good, _ in known]
+        return [tenant for (_, tenant), good in zip(known, is_good, strict=True) if good]
 
     def _look_again(self) -> None:
         now = self._clock()
@@ -81,23 +113,33 @@ def _sent(metadata: Metadata) -> str:
     return ""
 
 
-def _digests(tokens: Iterable[str]) -> Digests:
-    given = [token.strip() for token in tokens if token.strip()]
-    if any(len(token) < MIN_TOKEN_CHARS for token in given):
-        raise ConfigError(f"auth: a token has fewer than {MIN_TOKEN_CHARS} characters")
-    return tuple(hashlib.sha256(token.encode()).digest() for token in given)
+def check_tenant(name: str, where: str) -> str:
+    """A tenant's name as it is, or ConfigError: printable ASCII without spaces, commas and signs of equality."""
+    if not TENANT.fullmatch(name):
+        raise ConfigError(f"{where}: a tenant's name must be 1 to 128 printable characters without space, ',' and '='")
+    return name
 
 
-def _read(file: Path | None) -> Digests:
+def _read_tokens(lines: Iterable[str], where: str = "auth.tokens") -> Known:
+    given = [line.split(None, 1) for line in lines if line.strip()]
+    if any(len(token) < MIN_TOKEN_CHARS for token, *_ in given):
+        raise ConfigError(f"{where}: a token has fewer than {MIN_TOKEN_CHARS} characters")
+    return tuple(
+        (hashlib.sha256(token.encode()).digest(), check_tenant(tenant[0].strip(), where) if tenant else None)
+        for token, *tenant in given
+    )
+
+
+def _read(file: Path | None) -> Known:
     if file is None:
         return ()
     try:
-        digests = _digests(file.read_text(encoding="utf-8").splitlines())
+        known = _read_tokens(file.read_text(encoding="utf-8").splitlines(), f"token_file {file}")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"auth.token_file: cannot read {file}") from error
-    if not digests:
-        raise ConfigError(f"auth.token_file: {file} holds no token")
-    return digests
+        raise ConfigError(f"token_file: cannot read {file}") from error
+    if not known:
+        raise ConfigError(f"token_file: {file} holds no token")
+    return known
 
 
 def _changed_at(file: Path | None) -> tuple[int, int]:
@@ -106,5 +148,5 @@ def _changed_at(file: Path | None) -> tuple[int, int]:
     try:
         found = file.stat()
     except OSError as error:
-        raise ConfigError(f"auth.token_file: cannot read {file}: {error.strerror}") from error
+        raise ConfigError(f"token_file: cannot read {file}: {error.strerror}") from error
     return found.st_mtime_ns, found.st_ino

@@ -1,7 +1,6 @@
-"""What our handlers see of a call: how much time is left, and where to write. Waits for no reader for ever."""
+"""What our handlers see of a call: the time left, who pays, where to write. Waits for no reader for ever."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, cast
 
 import grpc
@@ -16,17 +15,16 @@ class CallContext:
     long as its connection lasts.
     """
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], *, write_timeout_s: float) -> None:
+    def __init__(
+        self, context: grpc.aio.ServicerContext[Any, Any], *, write_timeout_s: float, tenant: str = ""
+    ) -> None:
         self._context = context
+        self.tenant = tenant  # whose quota pays
         self._write_timeout_s = write_timeout_s
 
     def time_remaining(self) -> float | None:
         """Seconds to the caller's deadline, None if it set none."""
         return cast("float | None", self._context.time_remaining())
-
-    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
-        """What the caller sent along."""
-        return cast("Sequence[tuple[str, str | bytes]]", self._context.invocation_metadata() or ())
 
     async def write(self, message: Any) -> None:
         """Send a message; where it is not taken in time the call ends, as if it had been cancelled."""

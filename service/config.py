@@ -164,6 +164,10 @@ class ServerConfig:
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
 
+    def __post_init__(self) -> None:
+        if self.auth.certificate_tenants and not self.tls.client_ca_file:
+            raise ConfigError("auth.certificate_tenants: needs tls.client_ca_file, or no client shows a certificate")
+
 
 Value = str | int | float | bool
 

@@ -17,8 +17,8 @@ from grpc_health.v1 import health
 
 from qdts.errors import InvalidRequest, QdtsError, Unauthenticated
 from qdts.service import logs
-from qdts.service.auth import Tokens
 from qdts.service.call_context import CallContext
+from qdts.service.callers import Callers
 from qdts.service.errors import Metadata, code_of, internal_status, status_of, trailers
 from qdts.service.health import SERVICE_NAME
 from qdts.service.metrics import Metrics
@@ -31,6 +31,7 @@ CLOCK_SLACK_S = 0.010
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Message, CallContext], Awaitable[Message | None]]
+Work = Callable[[Message], Awaitable[None]]
 Parse = Callable[[], Message]
 # In quotes: the class is generic for type checkers only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -38,11 +39,23 @@ MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Outermost, and the only one. Of other services it asks a token, health excepted: probes have none."""
+    """Outermost, and the only one. Of other services it asks a token, health excepted: probes have none.
 
-    def __init__(self, metrics: Metrics, *, tokens: Tokens, tracer: Tracer, write_timeout_s: float) -> None:
+    `service` is the one whose calls are surrounded: that of the port.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        callers: Callers,
+        tracer: Tracer,
+        write_timeout_s: float,
+        service: str = SERVICE_NAME,
+    ) -> None:
         self._metrics = metrics
-        self._tokens = tokens
+        self._callers = callers
+        self._service = service
         self._tracer = tracer
         self._write_timeout_s = write_timeout_s
         self._num_running = 0
@@ -64,10 +77,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or service == health.SERVICE_NAME:
             return handler
         try:
-            self._tokens.check(cast("Any", handler_call_details.invocation_metadata))
+            bound = self._callers.check(cast("Any", handler_call_details.invocation_metadata))
         except Unauthenticated as error:
             return self._refuse(method, error)
-        return self._surround(handler, method) if service == SERVICE_NAME else handler
+        return self._surround(handler, method, bound) if service == self._service else handler
 
     def _refuse(self, method: str, error: QdtsError) -> Handler:
         """A handler that answers with `error`; as one of streams, it does not wait for the request to be read."""
@@ -77,19 +90,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return grpc.stream_stream_rpc_method_handler(cast("Any", refuse))
 
-    def _surround(self, handler: Handler, method: str) -> Handler:
+    def _surround(self, handler: Handler, method: str, bound: str | None) -> Handler:
         """Both our kinds of handlers, unary and streaming, are coroutines of one request.
 
         They are registered with bytes as request, so that what cannot be parsed is answered by us, and as streams of
         replies, which for one reply is the same on the wire: gRPC lets only their writes be bounded in time.
         """
-        behaviour = cast("Behaviour", handler.unary_stream or handler.unary_unary)
+        handle = cast("Behaviour", handler.unary_stream or handler.unary_unary)
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
 
         async def call(data: bytes, context: Context) -> None:
+            async def work(request: Message) -> None:
+                tenant = self._callers.tenant(bound, context)
+                seen = CallContext(context, write_timeout_s=self._write_timeout_s, tenant=tenant)
+                reply = await handle(request, seen)
+                if reply is not None:
+                    await seen.write(reply)
+
             self._count(+1)
             try:
-                await self._call(method, behaviour, lambda: _parse(parse, data), context)
+                await self._call(method, work, lambda: _parse(parse, data), context)
             finally:
                 self._count(-1)
 
@@ -102,11 +122,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         else:
             self._idle.set()
 
-    async def _call(self, method: str, behaviour: Behaviour, parse: Parse, context: Context) -> None:
+    async def _call(self, method: str, work: Work, parse: Parse, context: Context) -> None:
         with self._tracer.call(method, cast("Any", context.invocation_metadata()) or ()):
-            await self._answer(method, behaviour, parse, context)
+            await self._answer(method, work, parse, context)
 
-    async def _answer(self, method: str, behaviour: Behaviour, parse: Parse, context: Context) -> None:
+    async def _answer(self, method: str, work: Work, parse: Parse, context: Context) -> None:
         started_at = time.perf_counter()
         request_id = _sent_id(context) or str(uuid.uuid4())
         code = grpc.StatusCode.OK
@@ -115,10 +135,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             request_id = _settle_id(request, context, request_id)
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
             with logs.with_request(request_id):
-                call = CallContext(context, write_timeout_s=self._write_timeout_s)
-                reply = await behaviour(request, call)
-                if reply is not None:
-                    await call.write(reply)
+                await work(request)
         except QdtsError as error:
             code = code_of(error)
             status = status_of(error, request_id)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from qdts.errors import ConfigError, QuotaExceeded
 from qdts.service.deadline import Clock
@@ -25,8 +26,11 @@ MIN_UNITS = 1.0
 class QuotaConfig:
     """Rates in units per second; 0: no bound."""
 
-    # The metadata key that names the tenant. Only a proxy that checks who calls may set it.
+    # The metadata key that names the tenant.
     metadata_key: str = "x-qdts-tenant"
+    # Whether it is believed of callers whose token and certificate bind them to nothing (service/tenants.py);
+    # auto: as long as no token and no certificate binds anybody.
+    trust_metadata: Literal["auto", "always", "never"] = "auto"
     # Of all tenants without a rate of their own, together.
     default_rate: float = 0.0
     # "search=20000, ads=500"

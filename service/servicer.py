@@ -13,7 +13,6 @@ from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.errors import internal_status, status_of
 from qdts.service.health import Health, State
-from qdts.service.quotas import tenant_of
 from qdts.service.reply import Reply
 from qdts.service.request import Request
 from qdts.service.response import write_response, write_server_info
@@ -98,7 +97,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
     def _read(self, message: pb.SummarizeRequest, context: CallContext, *, path: str = "") -> Request:
         """The request, and whose it is."""
         asked = read_request(message, self._config.limits, path=path)
-        return replace(asked, tenant=tenant_of(context.invocation_metadata(), self._config.quotas.metadata_key))
+        return replace(asked, tenant=context.tenant)
 
     def _deadline(self, context: CallContext) -> Deadline:
         bounds = self._config.deadlines

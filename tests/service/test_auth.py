@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from qdts.errors import ConfigError, Unauthenticated
 from qdts.service import auth
-from qdts.service.auth import AuthConfig, Tokens
+from qdts.service.auth import AuthConfig, Tokens, parse_certificate_tenants
 from qdts.service.client.faults import error_of, status_of
 from qdts.v1 import summarization_pb2 as pb
 
@@ -65,6 +65,39 @@ async def test_no_token_reaches_the_log_or_a_reply(serve: Any, kit: Any, capfd: 
     said = capfd.readouterr().err + str(error) + repr(AuthConfig(tokens=OLD))
     assert '"code": "UNAUTHENTICATED"' in said
     assert OLD not in said and NEW not in said
+
+
+def test_a_token_may_be_bound_to_a_tenant(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"{OLD} search\n  {NEW}\t ads \nunbound-token-0123456789\n")
+    tokens = Tokens(AuthConfig(token_file=str(file), tokens=f"given-token-0123456789 *, {OLD}"))
+    assert tokens.bind_tenants
+    bound = [tokens.check(bearer(token)) for token in (OLD, NEW, "unbound-token-0123456789", "given-token-0123456789")]
+    assert bound == ["search", "ads", None, "*"]
+    with pytest.raises(Unauthenticated):
+        tokens.check(bearer(f"{OLD} search"))
+    assert not Tokens(AuthConfig(tokens=OLD)).bind_tenants
+    assert Tokens(AuthConfig()).check(()) is None
+
+
+@pytest.mark.parametrize(
+    "line", [f"{OLD} two names", f"{OLD} a=b", f"{OLD} a,b", f"{OLD} caf\u00e9", f"{OLD} {'x' * 129}"]
+)
+def test_a_tenant_that_is_no_name_stops_the_start_and_no_token_is_told(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigError, match="tenant's name must be") as caught:
+        Tokens(AuthConfig(token_file=str(file)))
+    assert OLD not in str(caught.value)
+
+
+def test_tenants_by_certificate() -> None:
+    text = "search.internal=search, spiffe://x/y?a=b = ads ,gate=*"
+    tenants = {"search.internal": "search", "spiffe://x/y?a=b": "ads", "gate": "*"}
+    assert parse_certificate_tenants(text) == tenants
+    for wrong in ("search", "=a", "a=", "a=b c"):
+        with pytest.raises(ConfigError, match=r"auth\.certificate_tenants"):
+            AuthConfig(certificate_tenants=wrong)
 
 
 def test_every_token_is_compared_whichever_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from qdts.errors import ConfigError, Unavailable
+from qdts.errors import ConfigError, QuotaExceeded, Unavailable
 from qdts.service.auth import AuthConfig
 from qdts.service.client import AsyncClient, ClientConfig, RetryPolicy
 from qdts.service.client.config import Tls
+from qdts.service.config import ServerConfig
+from qdts.service.quotas import QuotaConfig
 from qdts.service.tls import CertificateFiles, TlsConfig
 
 TOKEN = "a-token-0123456789"
@@ -155,3 +157,29 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_settings_that_need_another_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"tls\."):
         TlsConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_bound"), [("client=modest", True), ("127.0.0.1=modest", True), ("two=modest", False)]
+)
+async def test_a_client_certificate_may_be_bound_to_a_tenant(
+    kit: Any, files: Path, pki: Path, names: str, is_bound: bool
+) -> None:
+    """By its common name or by another of its names; who is bound to none has none."""
+    quotas = QuotaConfig(tenants="modest=1", burst_s=0.1)  # one request, then none for long
+    tls, auth = config(files, mutual=True), AuthConfig(certificate_tenants=names)
+    server = await start(kit, tls=tls, auth=auth, quotas=quotas)
+    async with client(server, pki, "client") as caller:
+        assert (await caller.summarize("When was it built?", kit.LIGHTHOUSE)).summary
+        again = caller.summarize("When was it built?", kit.LIGHTHOUSE)
+        if is_bound:
+            with pytest.raises(QuotaExceeded):
+                await again
+        else:
+            assert (await again).summary
+    await server.application.stop()
+
+
+def test_tenants_by_certificate_need_certificates() -> None:
+    with pytest.raises(ConfigError, match=r"needs tls\.client_ca_file"):
+        ServerConfig(auth=AuthConfig(certificate_tenants="client=a"))
