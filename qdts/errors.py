@@ -6,7 +6,8 @@ QdtsError
 ├─ Unauthenticated       the caller has not shown who it is
 ├─ Overloaded            try again later, here
 │  ├─ QueueFull          the bounded queue is full
-│  └─ QuotaExceeded      this caller's share is used up
+│  ├─ QuotaExceeded      this caller's share is used up
+│  └─ TooManyCalls       this peer has as many calls running as one may
 ├─ Unavailable           try again, elsewhere
 │  ├─ Loading            not warmed up yet
 │  └─ Draining           about to exit
@@ -63,6 +64,10 @@ class QueueFull(Overloaded):
 
 class QuotaExceeded(Overloaded):
     """The caller has used up its share."""
+
+
+class TooManyCalls(Overloaded):
+    """The peer has as many calls running as one may."""
 
 
 class Unavailable(QdtsError):

@@ -5,7 +5,7 @@ building.py       load -> engine -> ladder, for whoever answers; loading.py, war
 config.py         the one place that reads TOML, environment and flags; limits.py, the bounds on requests
 server.py         grpc.aio, reflection, drain; health.py, grpc.health.v1; sturdy_server.py, what grpc.aio lacks
 transport.py      bounds on messages, connections and peers; tls.py, certificates
-callers.py        who may call, and who pays: auth.py, tokens; tenants.py
+callers.py        who may call, and who pays: auth.py, tokens; tenants.py; peers.py
 interceptors.py   token, request id, parsing, metrics, one log line per call; errors.py, error -> status
 call_context.py   what handlers see of a call; tracing.py, its spans; otel.py, the same over OpenTelemetry
 admin.py          the operators' port: metrics, readiness, liveness; heartbeat.py, what stands still

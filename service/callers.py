@@ -1,29 +1,36 @@
-"""Who calls: lets in who may, and says whose quota pays. Of a port, of the public one or the operators'."""
+"""Who calls: lets in who may, bounds what one peer has running, says whose quota pays. Of one port each."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import grpc
 
 from qdts.service.auth import Metadata, Tokens
 from qdts.service.config import ServerConfig
+from qdts.service.peers import Peers
 from qdts.service.tenants import NOBODY, Tenants
 
 
 class Callers:
     """A port's. Event loop only."""
 
-    def __init__(self, tokens: Tokens, tenants: Tenants | None = None) -> None:
-        self._tokens, self._tenants = tokens, tenants
+    def __init__(self, tokens: Tokens, tenants: Tenants | None = None, peers: Peers | None = None) -> None:
+        self._tokens, self._tenants, self._peers = tokens, tenants, peers
 
     @classmethod
     def of_service(cls, config: ServerConfig) -> "Callers":
         """Those of the public port."""
         tokens = Tokens(config.auth)
-        return cls(tokens, Tenants(tokens, config.auth.certificate_tenants, config.quotas))
+        tenants = Tenants(tokens, config.auth.certificate_tenants, config.quotas)
+        return cls(tokens, tenants, Peers(max_calls=config.server.max_calls_per_peer, kind=config.server.peer))
 
     def check(self, metadata: Metadata | None) -> str | None:
         """What the caller's token is bound to, if to anything; Unauthenticated where it has none that is good."""
         return self._tokens.check(metadata)
+
+    def calling(self, context: grpc.aio.ServicerContext[Any, Any]) -> AbstractContextManager[None]:
+        """A block within which one call more of the peer runs; TooManyCalls if it has as many as it may."""
+        return nullcontext() if self._peers is None else self._peers.calling(context.peer())
 
     def tenant(self, bound: str | None, context: grpc.aio.ServicerContext[Any, Any]) -> str:
         """Whose quota pays for a call."""

@@ -18,6 +18,7 @@ from qdts.service.admission_config import AdmissionConfig
 from qdts.service.auth import AuthConfig
 from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
+from qdts.service.peers import PeerKind
 from qdts.service.quotas import QuotaConfig
 from qdts.service.redis.config import RedisConfig
 from qdts.service.shadow import ShadowConfig
@@ -40,6 +41,10 @@ class ListenConfig:
     # The outer backstop: what comes on top is refused by gRPC itself.
     max_concurrent_calls: int = 4096
     max_streams_per_connection: int = 1024
+    # Calls of ours that one peer may have running, 0: no bound; peers.py says what a peer is. By default one connection
+    # leaves a quarter of admission.max_requests to the others.
+    max_calls_per_peer: int = 768
+    peer: PeerKind = "connection"
     # Between "not serving" and closing the door: time for load balancers to notice.
     drain_delay_s: float = 1.0
     drain_grace_s: float = 30.0
@@ -48,6 +53,7 @@ class ListenConfig:
         require_between("server.port", self.port, 0, 65535)
         require_between("server.max_concurrent_calls", self.max_concurrent_calls, 1, 1_000_000)
         require_between("server.max_streams_per_connection", self.max_streams_per_connection, 1, 1_000_000)
+        require_between("server.max_calls_per_peer", self.max_calls_per_peer, 0, 1_000_000)
         require_between("server.drain_delay_s", self.drain_delay_s, 0, 600)
         require_between("server.drain_grace_s", self.drain_grace_s, 0, 3600)
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 
-from qdts.errors import InvalidRequest, QdtsError, Unauthenticated
+from qdts.errors import InvalidRequest, QdtsError, TooManyCalls, Unauthenticated
 from qdts.service import logs
 from qdts.service.call_context import CallContext
 from qdts.service.callers import Callers
@@ -109,7 +109,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
             self._count(+1)
             try:
-                await self._call(method, work, lambda: _parse(parse, data), context)
+                with self._callers.calling(context):
+                    await self._call(method, work, lambda: _parse(parse, data), context)
+            except TooManyCalls as error:
+                refusal = error
+                self._metrics.count_peer_refusal()
+                await self._call(method, _nothing, lambda: _raise(refusal), context)
             finally:
                 self._count(-1)
 

@@ -56,6 +56,7 @@ class Metrics:
             buckets=(1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32),
             registry=r,
         )
+        self._peers = Counter("qdts_peer_refusals", "Calls of peers that had as many running as one may.", registry=r)
         self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
         self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
         self._shadow = Counter(
@@ -112,6 +113,10 @@ class Metrics:
     def count_waste(self, num_steps: int) -> None:
         """So many steps were taken for a summary that nobody gets."""
         self._wasted.inc(num_steps)
+
+    def count_peer_refusal(self) -> None:
+        """A peer has asked for more calls at once than it may have."""
+        self._peers.inc()
 
     def count_restart(self) -> None:
         """An engine that died is being started again."""

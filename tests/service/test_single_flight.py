@@ -108,7 +108,8 @@ async def test_pieces_reach_every_listener() -> None:
     assert heard == ["piece"] * 3
 
 
-async def test_thousand_identical_misses_over_grpc_are_one_model_call(server: Any, kit: Any) -> None:
+async def test_thousand_identical_misses_over_grpc_are_one_model_call(serve: Any, kit: Any) -> None:
+    server = await serve(server=kit.Listen(port=0, drain_delay_s=0.0, max_calls_per_peer=0))
     server.model.gate.clear()
     calls = [asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=30)) for _ in range(1000)]
     while server.application.metrics.value("qdts_calls_total") or server.model.num_steps == 0:
