@@ -7,4 +7,4 @@ PYTHON="${PYTHON:-python3}"
 GOOGLEAPIS="$("$PYTHON" -c 'import google.rpc.status_pb2 as m, pathlib; print(pathlib.Path(m.__file__).parents[2])')"
 "$PYTHON" -m grpc_tools.protoc -I proto -I "$GOOGLEAPIS" \
   --python_out=. --pyi_out=. --grpc_python_out=. \
-  qdts/v1/summarization.proto
+  qdts/v1/summarization.proto qdts/v1/admin.proto

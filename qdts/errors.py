@@ -12,6 +12,7 @@ QdtsError
 │  ├─ Loading            not warmed up yet
 │  └─ Draining           about to exit
 ├─ Refused               another service was asked and said no: asking again changes nothing
+├─ Conflict              what is under way stands in the way
 ├─ DeadlineExceeded      the caller's time ran out before an answer could be made
 ├─ Cancelled             the caller went away
 ├─ Unsupported           this build or machine cannot do it
@@ -76,6 +77,10 @@ class Unavailable(QdtsError):
 
 class Refused(QdtsError):
     """Another service answered this request with a status that asking again will not change."""
+
+
+class Conflict(QdtsError):
+    """What is asked for does not go with what the server is doing."""
 
 
 class Loading(Unavailable):

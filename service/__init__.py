@@ -9,13 +9,15 @@ callers.py        who may call, and who pays: auth.py, tokens; tenants.py; peers
 interceptors.py   token, request id, parsing, metrics, one log line per call; errors.py, error -> status
 call_context.py   what handlers see of a call; tracing.py, its spans; otel.py, the same over OpenTelemetry
 admin.py          the operators' port: metrics, readiness, liveness; heartbeat.py, what stands still
+admin_server.py   the operators' RPCs: admin_servicer.py, admin_status.py, admin_config.py
 hosting.py        which model answers: swap, restart; serving.py, one model's time in service; watched.py, its calls
+canary.py         a new model that answers some; canary_hosting.py, its model
 shadow.py         a second model, asked again and only counted
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py
 cache.py          entries, their lives, their keys, the level in this process; cache_levels.py, that and the shared one;
-                  revalidation.py, making anew what still answers; cache_metrics.py
+                  caches.py, both from the settings; revalidation.py, making anew what still answers; cache_metrics.py
 redis/            the level that processes share
 ladder.py         the best rung that time and capacity allow; extraction.py needs no model
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct

@@ -5,8 +5,10 @@ it; one that joins with less time leaves earlier, by a cheaper rung, and one wit
 the shared reply was cut short by the first one's hurry.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from qdts.errors import DeadlineExceeded, Overloaded, QuotaExceeded
 from qdts.service.cache import CacheKeys, Entry
@@ -23,6 +25,18 @@ from qdts.service.single_flight import SingleFlight
 
 # A shared reply that was cut short is good enough for callers with no more time than this beyond its maker's.
 HURRY_S = 0.010
+
+
+class Second(Protocol):
+    """Another that may answer some requests: canary.py."""
+
+    async def answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply | None:
+        """Its reply, or None: it is not its turn, or it has failed."""
+        ...
+
+    def observe(self, request: Request, reply: Reply, took_s: float) -> None:
+        """What has been answered without it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +62,14 @@ class Answerer:
         keys: CacheKeys,
         metrics: Metrics,
         quotas: Quotas | None = None,
+        second: Second | None = None,
     ) -> None:
         self._ladder = ladder
         self._cache = cache
         self._keys = keys
         self._metrics = metrics
         self._quotas = quotas or Quotas(QuotaConfig())
+        self._second = second
         self._flights: SingleFlight[_Shared] = SingleFlight()
         self._revalidation = Revalidation(metrics.cache)
 
@@ -68,7 +84,7 @@ class Answerer:
         try:
             if deadline.expired:
                 raise DeadlineExceeded("the deadline passed before the request was read")
-            reply = self._admit_lack(request, await self._charged(request, deadline, on_text))
+            reply = await self._charged(request, deadline, on_text)
             is_met = not deadline.expired
         finally:
             self._metrics.observe_slo(request.priority, is_met=is_met)
@@ -83,12 +99,26 @@ class Answerer:
         """The reply, at the cost of the request's tenant."""
         try:
             with self._quotas.spending(request) as bill:
-                reply = await self._answer(request, deadline, on_text)
+                reply = await self._choose(request, deadline, on_text)
                 bill.units = used_units(reply)
                 return reply
         except QuotaExceeded:
             self._metrics.observe_shed(request.priority, "quota")
             raise
+
+    async def _choose(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
+        if self._second is None:
+            return await self.propose(request, deadline, on_text)
+        reply = await self._second.answer(request, deadline, on_text)
+        if reply is None:
+            started_at = time.monotonic()
+            reply = await self.propose(request, deadline, on_text)
+            self._second.observe(request, reply, time.monotonic() - started_at)
+        return reply
+
+    async def propose(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
+        """As answer(), but that nobody is charged and nothing is counted."""
+        return self._admit_lack(request, await self._answer(request, deadline, on_text))
 
     async def _answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
         cache = self._cache

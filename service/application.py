@@ -2,23 +2,26 @@
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from qdts import __version__
-from qdts.errors import ConfigError
+from qdts.errors import ConfigError, Conflict, Draining
 from qdts.service import logs
 from qdts.service.admin import AdminEndpoint
+from qdts.service.admin_server import AdminServer
+from qdts.service.admin_servicer import AdminServicer
+from qdts.service.admin_status import Parts, write_status
 from qdts.service.answering import Answerer
-from qdts.service.building import Builder
-from qdts.service.cache import CacheKeys, Lifetimes, LruCache
-from qdts.service.cache_levels import ReplyCache
+from qdts.service.building import Builder, OnDeath
+from qdts.service.caches import Caches
 from qdts.service.callers import Callers
-from qdts.service.config import CacheConfig, EngineConfig, ServerConfig
-from qdts.service.generative import SharesStates, Summarizer
+from qdts.service.canary import CanaryState
+from qdts.service.canary_hosting import CanaryHost
+from qdts.service.config import ServerConfig
+from qdts.service.engine import Engine
 from qdts.service.health import Health, State
 from qdts.service.heartbeat import Liveness
-from qdts.service.hosting import ModelHost, OnDeath, Stage
+from qdts.service.hosting import ModelHost, Stage, Swap, SwapState
 from qdts.service.interceptors import CallInterceptor
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
@@ -27,12 +30,10 @@ from qdts.service.reply import Reply
 from qdts.service.request import Request
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
-from qdts.service.serving import Serving
+from qdts.service.serving import ENGINE_STOP_S, Serving
 from qdts.service.shadow import Shadow
-from qdts.service.tracing import TracedCache, make_tracer
-
-if TYPE_CHECKING:
-    from qdts.service.redis.level import RedisLevel
+from qdts.service.tracing import make_tracer
+from qdts.v1 import admin_pb2
 
 # Threads that read text keep the interpreter for so long at a time, and the event loop waiting: Python's
 # default of 5 ms would add up to many times that per call when they are busy.
@@ -46,6 +47,7 @@ class Application:
         self._config = config
         self.metrics = Metrics()
         self.health = Health(self.metrics)
+        self.liveness = Liveness(config.lifecycle)
         self._tracer = make_tracer(config.tracing)
         self._servicer = SummarizationServicer(config, self.health)
         self._server = GrpcServer(
@@ -60,52 +62,107 @@ class Application:
             ),
         )
         self._quotas = Quotas(config.quotas)
-        self._redis: RedisLevel | None = None
-        self._cache: ReplyCache | None = None
-        self._keys = CacheKeys()
-        self.liveness = Liveness(config.lifecycle)
+        self._caches = Caches(config, self.metrics.cache, self._tracer)
         self._builder = Builder(config, load, self.metrics, self.liveness)
         self.metrics.watch_limit(lambda: self._builder.learned.limit.limit)
         stage = Stage(build=self._build, warm_up=self._warm_up, show=self._show, tell=self._tell)
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
-        self._endpoint: AdminEndpoint | None = None
+        self._canary = CanaryHost(config, self._builder, self._caches, self.metrics) if config.canary.model else None
         self._shadow: Shadow | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._shadow_engine: Engine | None = None
+        self._endpoint: AdminEndpoint | None = None
+        self._parts = Parts(
+            health=self.health,
+            liveness=self.liveness,
+            host=self._host,
+            learned=self._builder.learned,
+            caches=self._caches,
+            canary=self._canary.canary if self._canary is not None else None,
+        )
+        self._admin: AdminServer | None = None
+        if config.admin.is_on:
+            servicer = AdminServicer(self, models_dir=config.admin.models_dir)
+            self._admin = AdminServer(config, servicer, self.metrics)
+        self._drain_asked = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
         """The port that calls come in on."""
         return self._server.port
 
+    @property
+    def admin_port(self) -> int | None:
+        """The port of the operators' RPCs, if there are any."""
+        return self._admin.port if self._admin is not None else None
+
     async def start(self) -> None:
         """Listen, load, warm up, be ready. Until then health says "not serving" and calls get LOADING."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._beating = asyncio.ensure_future(self.liveness.beat())
+        self._spawn(self.liveness.beat())
         if self._config.metrics.enabled:
             self._endpoint = self._open_endpoint()
         await self.health.become(State.LOADING)
         await self._server.start()
-        if self._config.redis.url:
-            self._redis = await _open_redis(self._config, self.metrics)
-        self._cache = self._build_cache()
-        self._keys = CacheKeys(self._redis and self._redis.secret, variant=_variant(self._config.engine))
+        if self._admin is not None:
+            await self._admin.start()
+        await self._caches.open()
         if self._config.shadow.model:
             await self._open_shadow()
         serving = await self._host.start()
         await self.health.become(State.READY)
-        admin_port = self._endpoint.port if self._endpoint else None
-        logs.info("ready", port=self.port, admin_port=admin_port, model=serving.version)
+        metrics_port = self._endpoint.port if self._endpoint else None
+        logs.info("ready", port=self.port, admin_port=metrics_port, rpc_port=self.admin_port, model=serving.version)
+        if self._canary is not None:
+            self._canary.start()
 
     def swap_model(self) -> None:
-        """Load what engine.model names now beside what answers, and let it take over once it is warm."""
-        self._host.swap()
+        """At SIGHUP: load what engine.model names now and let it take over, or promote the canary where that is set."""
+        if self._config.canary.promote_on_hangup and self._canary_runs():
+            self.promote_canary()
+        else:
+            self._host.swap()
+
+    def status(self) -> admin_pb2.GetStatusResponse:
+        """How the server is."""
+        return write_status(self._parts)
+
+    def swap(self, model: str | None) -> Swap:
+        """Load `model`, or what engine.model names now, and let it take over. Conflict while another is on its way."""
+        if self.health.state in (State.DRAINING, State.CLOSED):
+            raise Draining("the server is about to exit")
+        if self._host.last_swap is not None and self._host.last_swap.state is SwapState.RUNNING:
+            raise Conflict("another swap is under way")
+        return self._host.swap(model)
+
+    def promote_canary(self) -> Swap:
+        """Put the canary's model in the other's place, and end the canary. Conflict where none answers."""
+        if self._canary is None or not self._canary_runs():
+            raise Conflict("no canary answers")
+        swap = self.swap(self._config.canary.model)
+        self._spawn(self._canary.promoted(swap))
+        return swap
+
+    def stop_canary(self) -> None:
+        """End the canary. Conflict where there is none any more."""
+        if self._canary is None or self._canary.canary.is_over:
+            raise Conflict("there is no canary")
+        self._canary.canary.end(CanaryState.STOPPED, "by an operator")
+
+    def drain(self) -> None:
+        """Let run_until() return: from there it goes as at SIGTERM."""
+        self._drain_asked.set()
 
     async def run_until(self, stop: asyncio.Event) -> int:
-        """Return at `stop`, with 0, or when the server has ended by itself, with 1: then only a new process helps."""
-        stopping = asyncio.ensure_future(stop.wait())
+        """Return at `stop`, or when a drain was asked for, with 0.
+
+        With 1 when the server has ended by itself: then only a new process helps.
+        """
+        stopping = [asyncio.ensure_future(event.wait()) for event in (stop, self._drain_asked)]
         ending = asyncio.ensure_future(self._server.wait_for_end())
-        await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        await asyncio.wait({*stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in stopping:
+            waiting.cancel()
         if not ending.done():
             ending.cancel()
             return 0
@@ -118,47 +175,36 @@ class Application:
         logs.info("draining", state=self.health.state.value)
         await self._server.drain()
         await self._host.close()
-        if self._shadow is not None:
-            await self._shadow.close()
+        if self._canary is not None:
+            await self._canary.close()
+        await self._close_shadow()
         self._builder.close()
-        if self._redis is not None:
-            await self._redis.close()
+        await self._caches.close()
+        if self._admin is not None:
+            await self._admin.stop()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
-        if self._beating is not None:
-            self._beating.cancel()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.to_thread(self._tracer.close)
         logs.info("stopped")
 
-    async def _build(self, on_death: OnDeath) -> Serving:
-        summarizer = await self._builder.load(self._config.engine)
-        if summarizer is not None and self._redis is not None:
-            _share_states(summarizer, self._redis, self._config.engine)
+    async def _build(self, model: str | None, on_death: OnDeath) -> Serving:
+        engine = self._config.engine if model is None else replace(self._config.engine, model=model)
+        summarizer = await self._builder.load(engine)
+        if summarizer is not None:
+            self._caches.share_states(summarizer)
         generator = None if summarizer is None else self._builder.generator(summarizer, on_death)
         answerer = Answerer(
             ladder=self._builder.ladder(generator, metrics=self.metrics, learned=self._builder.learned),
-            cache=self._cache,
-            keys=self._keys,
+            cache=self._caches.replies,
+            keys=self._caches.keys,
             metrics=self.metrics,
             quotas=self._quotas,
+            second=self._canary.canary if self._canary is not None else None,
         )
-        engine = generator and generator.engine
-        return Serving(answerer, engine, tracer=self._tracer, on_reply=self._answered)
-
-    def _answered(self, request: Request, reply: Reply) -> None:
-        if self._shadow is not None:
-            self._shadow.observe(request, reply)
-
-    async def _open_shadow(self) -> None:
-        """Its model, on an engine that is counted nowhere else; what it cannot do stops the start."""
-        config = replace(self._config.engine, model=self._config.shadow.model, max_batch=1, max_queue=1)
-        summarizer = await self._builder.load(config)
-        if summarizer is None:
-            raise ConfigError("shadow.model: there is no such model")
-        generator = self._builder.second(summarizer, config, lambda: logs.warning("shadow_down"))
-        ladder = self._builder.ladder(generator, metrics=Metrics(), learned=None)
-        self._shadow = Shadow(ladder, generator.engine, share=self._config.shadow.share, metrics=self.metrics)
-        await self._builder.warm_up(generator)
+        engine_of_it = generator and generator.engine
+        return Serving(answerer, engine_of_it, tracer=self._tracer, on_reply=self._answered)
 
     async def _warm_up(self, serving: Serving) -> None:
         await self._builder.warm_up(serving.ladder.generator)
@@ -171,18 +217,32 @@ class Application:
     async def _tell(self, is_whole: bool) -> None:
         await self.health.become(State.READY if is_whole else State.ENGINE_DOWN)
 
-    def _build_cache(self) -> ReplyCache | None:
-        config = self._config.cache
-        if not config.max_entries and self._redis is None:
-            return None
-        lifetimes = _lifetimes(config)
-        return TracedCache(
-            self._tracer,
-            near=LruCache(max_entries=config.max_entries, max_bytes=config.max_bytes, lifetimes=lifetimes),
-            far=self._redis and self._redis.replies,
-            lifetimes=lifetimes,
-            metrics=self.metrics.cache,
-        )
+    def _answered(self, request: Request, reply: Reply) -> None:
+        serving = self._host.serving
+        if self._shadow is not None and serving is not None and reply.model_version == serving.version:
+            self._shadow.observe(request, reply)
+
+    async def _open_shadow(self) -> None:
+        """Its model, on an engine that is counted nowhere else; what it cannot do stops the start."""
+        config = replace(self._config.engine, model=self._config.shadow.model, max_batch=1, max_queue=1)
+        summarizer = await self._builder.load(config)
+        if summarizer is None:
+            raise ConfigError("shadow.model: there is no such model")
+        generator = self._builder.second(summarizer, config, lambda: logs.warning("shadow_down"))
+        self._shadow_engine = generator.engine
+        ladder = self._builder.ladder(generator, metrics=Metrics(), learned=None)
+        self._shadow = Shadow(ladder, share=self._config.shadow.share, count=self.metrics.count_shadow)
+        await self._builder.warm_up(generator)
+
+    async def _close_shadow(self) -> None:
+        if self._shadow is not None:
+            self._shadow.close()
+        if self._shadow_engine is not None:
+            error = Draining("the server is about to exit")
+            await asyncio.to_thread(self._shadow_engine.stop, error, timeout_s=ENGINE_STOP_S)
+
+    def _canary_runs(self) -> bool:
+        return self._canary is not None and self._canary.canary.state is CanaryState.RUNNING
 
     def _open_endpoint(self) -> AdminEndpoint:
         host, port = self._config.metrics.host, self._config.metrics.port
@@ -193,32 +253,7 @@ class Application:
         except OSError as error:
             raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
 
-
-def _lifetimes(config: CacheConfig) -> Lifetimes:
-    return Lifetimes(
-        ttl_s=config.ttl_s,
-        stale_s=config.stale_s,
-        revalidate_s=config.revalidate_s,
-        negative_s=config.negative_s,
-        jitter=config.ttl_jitter,
-    )
-
-
-async def _open_redis(config: ServerConfig, metrics: Metrics) -> "RedisLevel":
-    # Imported here: a server without Redis needs no client of it.
-    from qdts.service.redis.level import RedisLevel
-
-    level = RedisLevel(config.redis, _lifetimes(config.cache), metrics.cache)
-    await level.open()
-    return level
-
-
-def _share_states(summarizer: Summarizer, redis: "RedisLevel", config: EngineConfig) -> None:
-    store = redis.states(f"{summarizer.version} {_variant(config)}")
-    if store is not None and isinstance(summarizer, SharesStates):
-        summarizer.share_states(store)
-
-
-def _variant(config: EngineConfig) -> str:
-    """What changes answers though the model's version does not."""
-    return f"{__version__} {config.runtime} {config.precision} {config.mode}"
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)

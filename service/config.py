@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args, get_origin, get_type_hints
 
 from qdts.errors import ConfigError
+from qdts.service.admin_config import AdminConfig
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.auth import AuthConfig
+from qdts.service.canary import CanaryConfig
 from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
 from qdts.service.peers import PeerKind
@@ -168,11 +170,15 @@ class ServerConfig:
     auth: AuthConfig = field(default_factory=AuthConfig)
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
+    canary: CanaryConfig = field(default_factory=CanaryConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
 
     def __post_init__(self) -> None:
         if self.auth.certificate_tenants and not self.tls.client_ca_file:
             raise ConfigError("auth.certificate_tenants: needs tls.client_ca_file, or no client shows a certificate")
+        if self.admin.is_on and not self.tls.cert_file and (self.admin.client_ca_file or not self.admin.is_loopback):
+            raise ConfigError("admin: needs tls.cert_file for client certificates, and where others can reach it")
 
 
 Value = str | int | float | bool

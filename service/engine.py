@@ -105,6 +105,16 @@ class Engine:
         return self._scheduler.num_waiting
 
     @property
+    def num_waiting_by_class(self) -> dict[Priority, int]:
+        """Jobs in the queue, by class."""
+        return self._scheduler.num_by_class
+
+    @property
+    def num_running(self) -> int:
+        """Jobs that have a place."""
+        return len(self._open) + len(self._arriving)
+
+    @property
     def num_places(self) -> int:
         """Jobs that can run at once."""
         return self._places.num_places
@@ -117,20 +127,16 @@ class Engine:
     @property
     def num_inside(self) -> int:
         """Jobs expected, waiting and running."""
-        return self._places.num_expected + self._scheduler.num_waiting + self._num_running
+        return self._places.num_expected + self._scheduler.num_waiting + self.num_running
 
     def wait_s(self, priority: Priority) -> float:
         """How long a new job of this class would wait for a place, by what is known now."""
         queued = self._scheduler.num_by_class
-        return self._places.wait_s(priority, num_queued=queued, num_running=self._num_running)
+        return self._places.wait_s(priority, num_queued=queued, num_running=self.num_running)
 
     def expecting(self, priority: Priority) -> AbstractContextManager[None]:
         """Within the block one job more is on its way here, and counted so. Event loop only."""
         return self._places.expecting(priority)
-
-    @property
-    def _num_running(self) -> int:
-        return len(self._open) + len(self._arriving)
 
     async def generate(
         self,

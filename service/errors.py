@@ -13,6 +13,7 @@ from google.rpc.status_pb2 import Status
 from qdts.errors import (
     Cancelled,
     ConfigError,
+    Conflict,
     DeadlineExceeded,
     Draining,
     InvalidRequest,
@@ -47,6 +48,7 @@ STATUS: dict[type[QdtsError], tuple[grpc.StatusCode, str]] = {
     TooManyCalls: (_Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
     Unavailable: (_Code.UNAVAILABLE, "UNAVAILABLE"),
     Refused: (_Code.FAILED_PRECONDITION, "REFUSED"),
+    Conflict: (_Code.FAILED_PRECONDITION, "CONFLICT"),
     Loading: (_Code.UNAVAILABLE, "LOADING"),
     Draining: (_Code.UNAVAILABLE, "DRAINING"),
     DeadlineExceeded: (_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),

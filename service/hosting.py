@@ -6,11 +6,14 @@ without it, so calls are answered from lower rungs.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 
 from qdts.errors import QdtsError, Unavailable
 from qdts.service import logs
+from qdts.service.building import OnDeath
 from qdts.service.heartbeat import LifecycleConfig, Since
 from qdts.service.metrics import Metrics
 from qdts.service.serving import Serving
@@ -18,18 +21,52 @@ from qdts.service.serving import Serving
 # For calls that are still on a model that was replaced: as long as the longest deadline allows.
 RETIRE_S = 60.0
 
-OnDeath = Callable[[], None]
 Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What a host needs of its house: `build` loads, `warm_up` tries, `show` lets calls in, `tell` says what is up."""
+    """What a host needs of its house: `build` loads, `warm_up` tries, `show` lets calls in, `tell` says what is up.
 
-    build: Callable[[OnDeath], Awaitable[Serving]]
+    `build` is told which model, as engine.model names one; None: the one that the configuration names now.
+    """
+
+    build: Callable[[str | None, OnDeath], Awaitable[Serving]]
     warm_up: Callable[[Serving], Awaitable[None]]
     show: Callable[[Serving], None]
     tell: Callable[[bool], Awaitable[None]]
+    name: str = "model"  # in the log
+
+
+class SwapState(Enum):
+    """How far a swap is."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(slots=True, kw_only=True)
+class Swap:
+    """One model being put in another's place. Times are Unix time; `problem` says why it failed."""
+
+    number: int
+    model: str | None
+    state: SwapState = SwapState.RUNNING
+    version: str | None = None
+    problem: str = ""
+    started_at: float = field(default_factory=time.time)
+    ended_at: float | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self, outcome: "Serving | str") -> None:
+        """What is in place now, or why nothing new is."""
+        self.ended_at = time.time()
+        if isinstance(outcome, str):
+            self.state, self.problem = SwapState.FAILED, outcome
+        else:
+            self.state, self.version = SwapState.SUCCEEDED, outcome.version
+        self.ended.set()
 
 
 class ModelHost:
@@ -41,19 +78,33 @@ class ModelHost:
         self._stage, self._config, self._metrics = stage, config, metrics
         self._away, self._sleep = away, sleep
         self._serving: Serving | None = None
+        self._model: str | None = None  # what the serving is of: the one to start again
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._building: list[Serving] = []
         self._is_closed = False
+        self._num_swaps = 0
+        self.last_swap: Swap | None = None
+
+    @property
+    def serving(self) -> Serving | None:
+        """What is in place."""
+        return self._serving
 
     async def start(self) -> Serving:
         """Load and warm up. Raises what keeps the model from it."""
         async with self._changing:
-            return await self._put_in_place()
+            return await self._put_in_place(None)
 
-    def swap(self) -> None:
-        """Load what the configuration names now and let it take over; what fails is logged, and all stays as it is."""
-        self._spawn(self._swap())
+    def swap(self, model: str | None = None) -> Swap:
+        """Load `model`, or what the configuration names now, and let it take over.
+
+        What fails is logged, and all stays as it is. One swap comes after the other.
+        """
+        self._num_swaps += 1
+        self.last_swap = swap = Swap(number=self._num_swaps, model=model)
+        self._spawn(self._swap(swap))
+        return swap
 
     async def close(self) -> None:
         """End what is in service and what is on its way."""
@@ -65,32 +116,33 @@ class ModelHost:
         for serving in {*self._building, *([self._serving] if self._serving else [])}:
             await serving.close()
 
-    async def _put_in_place(self) -> Serving:
+    async def _put_in_place(self, model: str | None) -> Serving:
         """Build, warm up, show; the one before retires."""
         mine: list[Serving] = []
-        serving = await self._stage.build(lambda: self._died(mine))
+        serving = await self._stage.build(model, lambda: self._died(mine))
         mine.append(serving)
         self._building.append(serving)
         await self._stage.warm_up(serving)
         if not serving.is_whole:
             raise Unavailable("the engine ended during its warm-up")
         self._building.remove(serving)
-        before, self._serving = self._serving, serving
+        before, self._serving, self._model = self._serving, serving, model
         self._stage.show(serving)
         if before is not None:
             self._spawn(before.retire(within_s=RETIRE_S))
         return serving
 
-    async def _swap(self) -> None:
+    async def _swap(self, swap: Swap) -> None:
         async with self._changing:
-            serving = await self._attempt("model_swap_failed")
-            if serving is not None:
-                logs.info("model_swapped", model=serving.version)
+            outcome = await self._attempt(f"{self._stage.name}_swap_failed", swap.model)
+            if not isinstance(outcome, str):
+                logs.info(f"{self._stage.name}_swapped", model=outcome.version)
                 await self._there()
+            swap.end(outcome)
 
-    async def _attempt(self, event: str) -> Serving | None:
-        """What is in place now, or None: then `event` is logged with why, and what was built is gone."""
-        task = asyncio.ensure_future(self._put_in_place())
+    async def _attempt(self, event: str, model: str | None) -> Serving | str:
+        """What is in place now, or why nothing new is: then `event` is logged, and what was built is gone."""
+        task = asyncio.ensure_future(self._put_in_place(model))
         try:
             await asyncio.wait({task})
         finally:
@@ -98,10 +150,12 @@ class ModelHost:
         error = task.exception()
         if error is None:
             return task.result()
-        logs.fault(event, error, reason=str(error) if isinstance(error, QdtsError) else None)
+        # Only our own words: those of others may quote what they choked on.
+        problem = str(error) if isinstance(error, QdtsError) else ""
+        logs.fault(event, error, reason=problem or None)
         while self._building:
             await self._building.pop().close()
-        return None
+        return problem or type(error).__name__
 
     def _died(self, mine: list[Serving]) -> None:
         """The engine of a serving has ended. One that was not in service, or is no more, is nobody's loss."""
@@ -120,9 +174,9 @@ class ModelHost:
                 if self._serving is not dead:  # a swap came first
                     return
                 self._metrics.count_restart()
-                serving = await self._attempt("engine_restart_failed")
-                if serving is not None:
-                    logs.info("engine_restarted", model=serving.version)
+                outcome = await self._attempt("engine_restart_failed", self._model)
+                if not isinstance(outcome, str):
+                    logs.info("engine_restarted", model=outcome.version)
                     return await self._there()
             delay_s = min(2 * delay_s, self._config.restart_max_s)
 

@@ -14,6 +14,9 @@ from typing import cast
 
 import structlog
 
+# The level, structlog's own before anybody sets one.
+_configured = ["debug"]
+
 
 class _StandardError:
     """Writes lines to whatever standard error is now. A log that cannot be written must not fail a call."""
@@ -29,8 +32,9 @@ class _StandardError:
     debug = info = warning = error = msg
 
 
-def configure(level: str) -> None:
-    """One JSON object per line, with time and level, from `level` up."""
+def configure(level: str) -> str:
+    """One JSON object per line, with time and level, from `level` up; the level before."""
+    before = level_now()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -46,6 +50,14 @@ def configure(level: str) -> None:
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # So would Python's own last words on a thread.
     threading.excepthook = _thread_died
+    _configured.append(level)
+    del _configured[:-1]
+    return before
+
+
+def level_now() -> str:
+    """From which level on lines are written."""
+    return _configured[-1]
 
 
 def info(event: str, **fields: object) -> None:

@@ -62,6 +62,17 @@ class Metrics:
         self._shadow = Counter(
             "qdts_shadow", "Answers of the shadow model beside those given.", ["outcome"], registry=r
         )
+        self._models = Counter(
+            "qdts_model_answers",
+            "While a canary answers: of which model, and what became of them.",
+            ["model", "outcome"],
+            registry=r,
+        )
+        self._model_latency = _seconds("qdts_model_seconds", "What these took.", r, ["model"])
+        self._agreement = Counter(
+            "qdts_canary_agreement", "Answers of the canary beside those of the stable model.", ["outcome"], registry=r
+        )
+        self._canary_share = Gauge("qdts_canary_share", "Of the requests that the canary answers.", registry=r)
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self.cache = CacheMetrics(r)
         self._ready = Gauge("qdts_ready", "1 while the server is warmed up and not draining.", registry=r)
@@ -125,6 +136,19 @@ class Metrics:
     def count_shadow(self, outcome: str) -> None:
         """The shadow model wrote the "same", something "different", or "failed"."""
         self._shadow.labels(outcome).inc()
+
+    def observe_model(self, model: str, outcome: str, seconds: float) -> None:
+        """The "canary" or the "stable" model has answered, well or not."""
+        self._models.labels(model, outcome).inc()
+        self._model_latency.labels(model).observe(seconds)
+
+    def count_agreement(self, outcome: str) -> None:
+        """The canary wrote the "same" as the stable model, something "different", or "failed"."""
+        self._agreement.labels(outcome).inc()
+
+    def set_canary_share(self, share: float) -> None:
+        """So much goes to the canary now."""
+        self._canary_share.set(share)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Where to read the queue's length from."""

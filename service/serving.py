@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from qdts.errors import Draining
 from qdts.service.answering import Answerer
@@ -47,6 +47,11 @@ class Serving:
         return self._engine is None or self._engine.is_alive
 
     @property
+    def engine(self) -> Engine | None:
+        """What runs the model, if there is one."""
+        return self._engine
+
+    @property
     def num_waiting(self) -> int:
         """Requests in its engine's queue."""
         return 0 if self._engine is None else self._engine.num_waiting
@@ -59,18 +64,28 @@ class Serving:
 
     async def answer(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
         """As the answerer's."""
+        started_ns = time.time_ns()
+        with self._running():
+            reply = await self._answerer.answer(request, deadline, on_text)
+        self._tracer.answered(reply, started_ns=started_ns)
+        self._on_reply(request, reply)
+        return reply
+
+    async def propose(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
+        """As the answerer's: what another that answers may give as its own."""
+        with self._running():
+            return await self._answerer.propose(request, deadline, on_text)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
         self._num_running += 1
         self._idle.clear()
-        started_ns = time.time_ns()
         try:
-            reply = await self._answerer.answer(request, deadline, on_text)
+            yield
         finally:
             self._num_running -= 1
             if not self._num_running:
                 self._idle.set()
-        self._tracer.answered(reply, started_ns=started_ns)
-        self._on_reply(request, reply)
-        return reply
 
     async def retire(self, *, within_s: float) -> None:
         """Wait for the calls that are on it, but no longer than that, and close."""

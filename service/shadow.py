@@ -9,15 +9,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from qdts.errors import Draining
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine
 from qdts.service.ladder import Ladder
 from qdts.service.limits import require_between
-from qdts.service.metrics import Metrics
 from qdts.service.reply import CacheStatus, Reply, Rung
 from qdts.service.request import Priority, Request
-from qdts.service.serving import ENGINE_STOP_S
 
 ANSWER_S = 30.0
 
@@ -34,19 +30,21 @@ class ShadowConfig:
 
 
 class Shadow:
-    """Asks a ladder of its own, and the engine that stands below it, until close(). Event loop only."""
+    """Asks a ladder of its own until close(). Event loop only.
+
+    `count` is told what became of each: "same", "different" or "failed".
+    """
 
     def __init__(
         self,
         ladder: Ladder,
-        engine: Engine,
         *,
         share: float,
-        metrics: Metrics,
+        count: Callable[[str], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._ladder, self._engine, self._share = ladder, engine, share
-        self._metrics, self._chance = metrics, chance
+        self._ladder, self._share = ladder, share
+        self._count, self._chance = count, chance
         self._asking: asyncio.Task[None] | None = None
 
     def observe(self, request: Request, reply: Reply) -> None:
@@ -56,15 +54,15 @@ class Shadow:
         if reply.rung is Rung.FULL and is_new and not is_busy and self._chance() < self._share:
             self._asking = asyncio.ensure_future(self._ask(request, reply))
 
-    async def close(self) -> None:
-        """Ask no more and end the engine."""
+    def close(self) -> None:
+        """Ask no more. Ending the engine is left to whoever started it."""
+        self._share = 0.0
         if self._asking is not None:
             self._asking.cancel()
-        await asyncio.to_thread(self._engine.stop, Draining("the server is about to exit"), timeout_s=ENGINE_STOP_S)
 
     async def _ask(self, request: Request, reply: Reply) -> None:
         again = replace(request, priority=Priority.BULK)
         other = await self._ladder.climb(again, Deadline.after(ANSWER_S))
         if other.rung is not Rung.FULL:
-            return self._metrics.count_shadow("failed")
-        self._metrics.count_shadow("same" if other.summary.text == reply.summary.text else "different")
+            return self._count("failed")
+        self._count("same" if other.summary.text == reply.summary.text else "different")

@@ -6,12 +6,13 @@ evaluate.py    scores and plots        train.py   train a model
 finetune.py    train the released one on rows of one's own
 model.py       what a model directory is, and whether its files are the ones released
 bench.py       a running server under rising load; how many such servers a load needs
+admin.py       how a running server is, and what may be done to it
 backend.py     who answers `summarize` and `batch`: a server, or this process
 """
 
 from typing import Any, Protocol
 
-from qdts.service.commands import batch, bench, evaluate, finetune, model, serve, summarize, train
+from qdts.service.commands import admin, batch, bench, evaluate, finetune, model, serve, summarize, train
 
 
 class Command(Protocol):
@@ -22,4 +23,4 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train, finetune, bench)
+COMMANDS: tuple[Command, ...] = (serve, summarize, batch, evaluate, model, train, finetune, bench, admin)

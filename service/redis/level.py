@@ -4,7 +4,8 @@ from qdts.models.document_states import StatesStore
 from qdts.service import logs
 from qdts.service.cache import CacheKeys, Lifetimes
 from qdts.service.cache_metrics import CacheMetrics
-from qdts.service.redis.client import Bounds, RedisClient
+from qdts.service.redis.breaker import BreakerState
+from qdts.service.redis.client import Bounds, RedisClient, Side
 from qdts.service.redis.commands import connect
 from qdts.service.redis.config import RedisConfig
 from qdts.service.redis.names import Names
@@ -36,6 +37,11 @@ class RedisLevel:
     def secret(self) -> bytes:
         """What the keys of all processes are made with."""
         return self._secret
+
+    @property
+    def breakers(self) -> tuple[BreakerState, BreakerState]:
+        """The states of those for reading and for writing."""
+        return self.client.state(Side.READ), self.client.state(Side.WRITE)
 
     async def open(self) -> None:
         """Try to connect; a server starts without Redis, too."""

@@ -233,7 +233,7 @@ async def test_each_restart_waits_twice_as_long_up_to_a_bound(eventually: Any) -
     deaths: list[Callable[[], None]] = []
     told: list[bool] = []
 
-    async def build(on_death: Callable[[], None]) -> Any:
+    async def build(model: str | None, on_death: Callable[[], None]) -> Any:
         deaths.append(on_death)
         if 1 < len(deaths) < 7:
             raise RuntimeError("device lost")

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from qdts.errors import ConfigError, QuotaExceeded, Unavailable
+from qdts.service.admin_config import AdminConfig
 from qdts.service.auth import AuthConfig
 from qdts.service.client import AsyncClient, ClientConfig, RetryPolicy
 from qdts.service.client.config import Tls
+from qdts.service.client.operator import Operator
 from qdts.service.config import ServerConfig
 from qdts.service.quotas import QuotaConfig
 from qdts.service.tls import CertificateFiles, TlsConfig
@@ -183,3 +185,20 @@ async def test_a_client_certificate_may_be_bound_to_a_tenant(
 def test_tenants_by_certificate_need_certificates() -> None:
     with pytest.raises(ConfigError, match=r"needs tls\.client_ca_file"):
         ServerConfig(auth=AuthConfig(certificate_tenants="client=a"))
+
+
+@pytest.mark.parametrize(("name", "is_let_in"), [("stranger", True), ("client", False), (None, False)])
+async def test_operators_show_certificates_of_a_ca_of_their_own(
+    kit: Any, files: Path, pki: Path, name: str | None, is_let_in: bool
+) -> None:
+    """The callers' CA is none of theirs."""
+    admin = AdminConfig(port=0, client_ca_file=str(pki / "other.pem"))
+    server = await start(kit, tls=config(files, mutual=True), admin=admin)
+    own = {} if name is None else {"key_file": pki / f"{name}.key", "chain_file": pki / f"{name}.pem"}
+    with Operator(f"localhost:{server.application.admin_port}", tls=Tls(ca_file=pki / "ca.pem", **own)) as operator:
+        if is_let_in:
+            assert (await asyncio.to_thread(operator.status)).model_version == "fake@0123"
+        else:
+            with pytest.raises(Unavailable):
+                await asyncio.to_thread(operator.status)
+    await server.application.stop()
