@@ -96,10 +96,11 @@ class Canary:
     """From its model's coming to its end. Event loop only."""
 
     def __init__(self, config: CanaryConfig, metrics: Metrics, on_end: Callable[[], None] = lambda: None) -> None:
-        """`on_end`: it answers nothing any more, and its model may go."""
+        """`on_end`: it answers nothing any more."""
         self._config, self._metrics, self._on_end = config, metrics, on_end
         self._serving: Serving | None = None
         self._shadow: Shadow | None = None
+        self.version: str | None = None  # of its model, once there is one
         self.state = CanaryState.LOADING
         self.problem = ""
         self.records = {"canary": Record(), "stable": Record()}
@@ -109,11 +110,6 @@ class Canary:
     def config(self) -> CanaryConfig:
         """As it was given."""
         return self._config
-
-    @property
-    def version(self) -> str | None:
-        """Of its model, once there is one."""
-        return None if self._serving is None else self._serving.version
 
     @property
     def is_over(self) -> bool:
@@ -126,7 +122,7 @@ class Canary:
             return
         if self._shadow is not None:
             self._shadow.close()
-        self._serving, self._shadow = serving, shadow
+        self._serving, self._shadow, self.version = serving, shadow, serving.version
         self._become(CanaryState.RUNNING)
 
     def tell(self, is_whole: bool) -> None:
@@ -143,6 +139,7 @@ class Canary:
             self._shadow.close()
         log = logs.info if state is CanaryState.PROMOTED else logs.warning
         log(f"canary_{state.value}", model=self.version, reason=problem or None)
+        self._serving = self._shadow = None  # its model may go
         self._become(state)
         self._on_end()
 

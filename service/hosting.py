@@ -115,6 +115,7 @@ class ModelHost:
         await asyncio.gather(*tasks, return_exceptions=True)
         for serving in {*self._building, *([self._serving] if self._serving else [])}:
             await serving.close()
+        self._serving = None
 
     async def _put_in_place(self, model: str | None) -> Serving:
         """Build, warm up, show; the one before retires."""
