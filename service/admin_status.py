@@ -73,7 +73,7 @@ def _class_status(priority: Priority, learned: Learned, serving: Serving | None)
     return pb.ClassStatus(
         priority=f"PRIORITY_{priority.name}",
         num_inside=learned.inside[priority],
-        num_waiting=engine.num_waiting_by_class[priority] if engine is not None else 0,
+        num_waiting=engine.num_by_class[priority] if engine is not None else 0,
         pressure_level=pressure.level,
         best_rung=f"RUNG_{pressure.rung.name}",
     )

@@ -18,7 +18,6 @@ from qdts.service.callers import Callers
 from qdts.service.canary import CanaryState
 from qdts.service.canary_hosting import CanaryHost
 from qdts.service.config import ServerConfig
-from qdts.service.engine import Engine
 from qdts.service.health import Health, State
 from qdts.service.heartbeat import Liveness
 from qdts.service.hosting import ModelHost, Stage, Swap, SwapState
@@ -30,8 +29,8 @@ from qdts.service.reply import Reply
 from qdts.service.request import Request
 from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
-from qdts.service.serving import ENGINE_STOP_S, Serving
-from qdts.service.shadow import Shadow
+from qdts.service.serving import Serving
+from qdts.service.shadow_hosting import ShadowHost
 from qdts.service.tracing import make_tracer
 from qdts.v1 import admin_pb2
 
@@ -68,8 +67,7 @@ class Application:
         stage = Stage(build=self._build, warm_up=self._warm_up, show=self._show, tell=self._tell)
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
         self._canary = CanaryHost(config, self._builder, self._caches, self.metrics) if config.canary.model else None
-        self._shadow: Shadow | None = None
-        self._shadow_engine: Engine | None = None
+        self._shadow = ShadowHost(config, self._builder, self.metrics) if config.shadow.model else None
         self._endpoint: AdminEndpoint | None = None
         self._parts = Parts(
             health=self.health,
@@ -92,7 +90,7 @@ class Application:
         return self._server.port
 
     @property
-    def admin_port(self) -> int | None:
+    def operators_port(self) -> int | None:
         """The port of the operators' RPCs, if there are any."""
         return self._admin.port if self._admin is not None else None
 
@@ -107,12 +105,12 @@ class Application:
         if self._admin is not None:
             await self._admin.start()
         await self._caches.open()
-        if self._config.shadow.model:
-            await self._open_shadow()
+        if self._shadow is not None:
+            await self._shadow.open()
         serving = await self._host.start()
         await self.health.become(State.READY)
-        metrics_port = self._endpoint.port if self._endpoint else None
-        logs.info("ready", port=self.port, admin_port=metrics_port, rpc_port=self.admin_port, model=serving.version)
+        ports = {"admin_port": self._endpoint.port if self._endpoint else None, "operators_port": self.operators_port}
+        logs.info("ready", port=self.port, **ports, model=serving.version)
         if self._canary is not None:
             self._canary.start()
 
@@ -177,7 +175,8 @@ class Application:
         await self._host.close()
         if self._canary is not None:
             await self._canary.close()
-        await self._close_shadow()
+        if self._shadow is not None:
+            await self._shadow.close()
         self._builder.close()
         await self._caches.close()
         if self._admin is not None:
@@ -211,7 +210,10 @@ class Application:
 
     def _show(self, serving: Serving) -> None:
         self.metrics.watch_queue(lambda: serving.num_waiting)
-        self._builder.learned.answers(serving.version or "")
+        engine = serving.engine
+        if engine is not None:
+            learned = self._builder.learned
+            learned.answers(serving.version or "", num_places=engine.num_places, capacity=engine.capacity)
         self._servicer.answerer = serving
 
     async def _tell(self, is_whole: bool) -> None:
@@ -221,25 +223,6 @@ class Application:
         serving = self._host.serving
         if self._shadow is not None and serving is not None and reply.model_version == serving.version:
             self._shadow.observe(request, reply)
-
-    async def _open_shadow(self) -> None:
-        """Its model, on an engine that is counted nowhere else; what it cannot do stops the start."""
-        config = replace(self._config.engine, model=self._config.shadow.model, max_batch=1, max_queue=1)
-        summarizer = await self._builder.load(config)
-        if summarizer is None:
-            raise ConfigError("shadow.model: there is no such model")
-        generator = self._builder.second(summarizer, config, lambda: logs.warning("shadow_down"))
-        self._shadow_engine = generator.engine
-        ladder = self._builder.ladder(generator, metrics=Metrics(), learned=None)
-        self._shadow = Shadow(ladder, share=self._config.shadow.share, count=self.metrics.count_shadow)
-        await self._builder.warm_up(generator)
-
-    async def _close_shadow(self) -> None:
-        if self._shadow is not None:
-            self._shadow.close()
-        if self._shadow_engine is not None:
-            error = Draining("the server is about to exit")
-            await asyncio.to_thread(self._shadow_engine.stop, error, timeout_s=ENGINE_STOP_S)
 
     def _canary_runs(self) -> bool:
         return self._canary is not None and self._canary.canary.state is CanaryState.RUNNING

@@ -24,6 +24,12 @@ class ConcurrencyLimit:
         """Requests that may be in the model at once."""
         return int(self._limit)
 
+    def bound(self, *, least: int, most: int) -> None:
+        """Other bounds from now on, of another engine: a limit that was open is so still."""
+        was_open = self._limit == self._most
+        self._least, self._most = float(least), float(max(least, most))
+        self._limit = self._most if was_open else min(self._most, max(self._least, self._limit))
+
     def observe(self, took_s: float, *, tolerated_s: float, num_inside: int) -> None:
         """Learn what one request took while `num_inside` were there. Not for those that were cancelled."""
         gradient = min(1.0, max(LEAST_GRADIENT, tolerated_s / max(took_s, 1e-9)))

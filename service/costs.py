@@ -109,11 +109,10 @@ class CostTable:
 
     def _nearest(self, rung: Hashable, cell: Cell) -> Cell | None:
         """The cell itself, or the largest one known that is not of a larger size, in the nearest batch."""
-        known = self._cells(rung)
-        if cell in known:
+        if cell in self._times.get(rung, {}) or cell in self._priors.get(rung, {}):
             return cell
         size, batch = cell
-        smaller = (each for each in known if each[0] <= size)
+        smaller = (each for each in self._cells(rung) if each[0] <= size)
         return max(smaller, key=lambda each: (each[0], -abs(each[1] - batch), each[1]), default=None)
 
     def _num_times(self, rung: Hashable, cell: Cell) -> int:

@@ -105,7 +105,7 @@ class Engine:
         return self._scheduler.num_waiting
 
     @property
-    def num_waiting_by_class(self) -> dict[Priority, int]:
+    def num_by_class(self) -> dict[Priority, int]:
         """Jobs in the queue, by class."""
         return self._scheduler.num_by_class
 

@@ -50,8 +50,9 @@ class Learned:
             self._tables.popitem(last=False)
         return self._tables[version]
 
-    def answers(self, version: str) -> None:
-        """This model answers from now on."""
+    def answers(self, version: str, *, num_places: int, capacity: int) -> None:
+        """This model answers from now on, on an engine of so many places, and so many with those that wait."""
+        self.limit.bound(least=num_places + 1, most=capacity)
         if version != self._answering:
             self._answering = version
             for pressure in self.pressures.values():

@@ -17,6 +17,7 @@ from qdts.service import logs
 from qdts.service.admin_config import AdminConfig
 from qdts.service.admin_servicer import find_below
 from qdts.service.auth import AuthConfig
+from qdts.service.canary import CanaryConfig, CanaryState
 from qdts.service.client.faults import error_of, status_of
 from qdts.service.config import ServerConfig
 from qdts.service.tls import TlsConfig
@@ -68,7 +69,7 @@ def _house(kit: Any, tmp_path: Path) -> Callable[..., Any]:
         application = kit.Application(config, load=load or (lambda asked: kit.Model()))
         await application.start()
         async with (
-            grpc.aio.insecure_channel(f"127.0.0.1:{application.admin_port}") as operators,
+            grpc.aio.insecure_channel(f"127.0.0.1:{application.operators_port}") as operators,
             grpc.aio.insecure_channel(f"127.0.0.1:{application.port}") as callers,
         ):
             yield House(application, operators, callers)
@@ -78,7 +79,7 @@ def _house(kit: Any, tmp_path: Path) -> Callable[..., Any]:
 
 
 async def test_it_is_off_until_a_port_is_named(server: Any) -> None:
-    assert server.application.admin_port is None
+    assert server.application.operators_port is None
 
 
 @pytest.mark.parametrize("method", ["GetStatus", "SwapModel", "PromoteCanary", "StopCanary", "Drain", "SetLogLevel"])
@@ -154,7 +155,7 @@ async def test_while_the_first_model_is_loaded_it_answers(kit: Any, house: Any, 
     admin = AdminConfig(port=0, token_file=str(tmp_path / "tokens"))
     application = kit.Application(kit.config(admin=admin), load=lambda asked: model)
     starting = asyncio.ensure_future(application.start())
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{application.admin_port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{application.operators_port}") as channel:
         status = await House(application, channel, channel).status()
         assert (status.state, status.model_version) == (pb.SERVER_STATE_LOADING, "")
     model.gate.set()
@@ -260,6 +261,31 @@ def test_models_lie_below_their_directory_whatever_leads_there(tmp_path: Path) -
         with pytest.raises(InvalidRequest, match="below admin.models_dir") as caught:
             find_below(str(models), wrong)
         assert str(tmp_path) not in str(caught.value)
+
+
+async def test_the_canary_is_told_of_promoted_and_stopped(house: Any, kit: Any, eventually: Any) -> None:
+    def load(asked: Any) -> Any:
+        return kit.Model(version=f"{asked.model or 'old'}@1")
+
+    canary = CanaryConfig(model="new", share=1.0)
+    for action in ("StopCanary", "PromoteCanary"):
+        async with house(load, canary=canary) as ours:
+            await eventually(lambda: ours.application._canary.canary.state is CanaryState.RUNNING)
+            assert (await ours.calls.Summarize(kit.ask(options=BYPASS), timeout=10)).model_version == "new@1"
+            told = (await ours.status()).canary
+            assert (told.model, told.model_version, told.state) == ("new", "new@1", pb.CANARY_STATE_RUNNING)
+            assert (told.share, told.canary.num_answers, told.stable.num_answers) == (1.0, 1, 0)
+            await ours.ask(action)
+            if action == "PromoteCanary":
+                assert (await ours.swapped()).model_version == "new@1"
+                await eventually(lambda: ours.application._canary.canary.is_over)
+            told = (await ours.status()).canary
+            ended = pb.CANARY_STATE_STOPPED if action == "StopCanary" else pb.CANARY_STATE_PROMOTED
+            assert told.state == ended
+            expected = "old@1" if action == "StopCanary" else "new@1"
+            assert (await ours.calls.Summarize(kit.ask(options=BYPASS), timeout=10)).model_version == expected
+            with pytest.raises(Conflict):
+                await ours.ask(action)
 
 
 async def test_drain_ends_the_server_as_a_signal_does(house: Any, kit: Any) -> None:

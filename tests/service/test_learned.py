@@ -17,6 +17,21 @@ def test_bounds_of_the_limit() -> None:
     assert learned().limit.limit == 6
 
 
+def test_an_engine_of_another_size_has_bounds_of_its_own() -> None:
+    ours = learned()
+    ours.answers("a", num_places=8, capacity=40)
+    assert ours.limit.limit == 40, "was open, and is"
+    for _ in range(200):
+        ours.limit.observe(1.0, tolerated_s=0.3, num_inside=40)
+    assert ours.limit.limit == 9
+    ours.answers("b", num_places=2, capacity=6)
+    assert ours.limit.limit == 6
+    ours.limit.observe(1.0, tolerated_s=0.3, num_inside=6)
+    learned_limit = ours.limit.limit
+    ours.answers("b", num_places=2, capacity=6)
+    assert ours.limit.limit == learned_limit < 6, "of the same size: what was learned"
+
+
 def test_a_model_that_comes_back_finds_its_own_times() -> None:
     ours = learned()
     first = ours.costs_of("a", None)
@@ -71,7 +86,7 @@ def test_another_model_is_not_held_to_what_was_tried_in_vain_before() -> None:
             pressure.observe(0.0, now_s=now)
         return now - began
 
-    ours.answers("a")
+    ours.answers("a", num_places=2, capacity=6)
     waits: list[float] = []
     for _ in range(3):
         while pressure.level < 1:
@@ -82,8 +97,8 @@ def test_another_model_is_not_held_to_what_was_tried_in_vain_before() -> None:
     while pressure.level < 1:
         now += 0.05
         pressure.observe(9.0, now_s=now)
-    ours.answers("a")
+    ours.answers("a", num_places=2, capacity=6)
     held_back_s = pressure._held_back_s
-    ours.answers("b")
+    ours.answers("b", num_places=2, capacity=6)
     assert pressure._held_back_s < held_back_s
     assert seconds_to_recover() < 1.5 * waits[0]

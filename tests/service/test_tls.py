@@ -195,7 +195,7 @@ async def test_operators_show_certificates_of_a_ca_of_their_own(
     admin = AdminConfig(port=0, client_ca_file=str(pki / "other.pem"))
     server = await start(kit, tls=config(files, mutual=True), admin=admin)
     own = {} if name is None else {"key_file": pki / f"{name}.key", "chain_file": pki / f"{name}.pem"}
-    with Operator(f"localhost:{server.application.admin_port}", tls=Tls(ca_file=pki / "ca.pem", **own)) as operator:
+    with Operator(f"localhost:{server.application.operators_port}", tls=Tls(ca_file=pki / "ca.pem", **own)) as operator:
         if is_let_in:
             assert (await asyncio.to_thread(operator.status)).model_version == "fake@0123"
         else:

@@ -56,7 +56,7 @@ def _admin(kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return kit.Model(version=f"{name or 'old'}@1", invents=name == "bad")
 
     server = Server(kit, config, load)
-    monkeypatch.setenv("QDTS_ADMIN__PORT", str(server.application.admin_port))
+    monkeypatch.setenv("QDTS_ADMIN__PORT", str(server.application.operators_port))
     monkeypatch.setenv("QDTS_ADMIN__TOKEN_FILE", str(tokens))
 
     def admin(*arguments: str) -> int:

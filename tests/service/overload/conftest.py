@@ -230,7 +230,8 @@ class Simulation:
         self.engine.start(lambda: None, self.metrics)
         generator = Generator(summarizer=model, engine=self.engine)
         self.admission = build_admission(generator, self._config, self.metrics, self.clock, learned)
-        self.admission.learned.answers(model.version)
+        places, capacity = self.engine.num_places, self.engine.capacity
+        self.admission.learned.answers(model.version, num_places=places, capacity=capacity)
         ladder = Ladder(
             threads=self._threads,
             generator=generator,

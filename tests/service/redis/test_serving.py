@@ -8,6 +8,7 @@ import pytest
 
 from qdts.loadtest.fault_proxy import Fault, FaultProxy
 from qdts.loadtest.redis_server import RedisServer
+from qdts.v1 import admin_pb2 as admin_pb
 from qdts.v1 import summarization_pb2 as pb
 
 REFRESH = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_REFRESH)
@@ -193,3 +194,13 @@ def inject(fault: str, redis: RedisServer, proxy: FaultProxy) -> None:
         redis.command("CONFIG", "SET", "maxmemory", "1")
     else:
         redis.command("REPLICAOF", "127.0.0.1", "1")
+
+
+async def test_operators_are_told_of_the_breakers(serve: Any, redis: RedisServer, config: Any, eventually: Any) -> None:
+    server = await serve(redis=config(redis.url))
+    cache = server.application.status().cache
+    assert (cache.redis_read, cache.redis_write) == (admin_pb.BREAKER_STATE_CLOSED, admin_pb.BREAKER_STATE_CLOSED)
+    redis.kill()
+    for number in range(12):
+        assert (await server.summarize(text=f"Number {number} is asked.")).summary
+    await eventually(lambda: server.application.status().cache.redis_read != admin_pb.BREAKER_STATE_CLOSED)
