@@ -81,6 +81,11 @@ class Application:
         """The port that calls come in on."""
         return self._server.port
 
+    @property
+    def admin_port(self) -> int | None:
+        """The operators' port, once there is one."""
+        return self._endpoint.port if self._endpoint else None
+
     async def start(self) -> None:
         """Listen, load, warm up, be ready. Until then health says "not serving" and calls get LOADING."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -88,7 +93,8 @@ class Application:
         if self._config.metrics.enabled:
             self._endpoint = self._open_endpoint()
         await self.health.become(State.LOADING)
-        await self._server.start()
+        if not self._config.processes.fronts:
+            await self._server.start()
         if self._config.redis.url:
             self._redis = await _open_redis(self._config, self.metrics)
         self._cache = self._build_cache()
@@ -97,8 +103,9 @@ class Application:
             await self._open_shadow()
         serving = await self._host.start()
         await self.health.become(State.READY)
-        admin_port = self._endpoint.port if self._endpoint else None
-        logs.info("ready", port=self.port, admin_port=admin_port, model=serving.version)
+        if self._config.processes.fronts:  # others answer meanwhile
+            await self._server.start()
+        logs.info("ready", port=self.port, admin_port=self.admin_port, model=serving.version)
 
     def swap_model(self) -> None:
         """Load what engine.model names now beside what answers, and let it take over once it is warm."""
