@@ -24,9 +24,9 @@ from qdts.service.processes.fronts import leave_s
 
 
 def main(load: Load = load_model) -> int:
-    """Serve as standard input says; the exit status is as that of a server of one process."""
-    name, config = pickle.load(sys.stdin.buffer)
-    logs.configure(config.logging.level, process=name)
+    """Serve as standard input says, by the name in argv; the exit status is as that of a server of one process."""
+    config: ServerConfig = pickle.load(sys.stdin.buffer)
+    logs.configure(config.logging.level, process=sys.argv[1])
     try:
         return asyncio.run(_serve(config, load))
     except START_ERRORS as error:

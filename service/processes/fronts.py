@@ -76,7 +76,7 @@ class Fronts:
 
     def _command(self, name: str) -> Command:
         self._begun_with[name] = self._generation()
-        return Command(args=(*PYTHON, self._module), told=pickle.dumps((name, self._config)))
+        return Command(args=(*PYTHON, self._module, name), told=pickle.dumps(self._config))
 
     def _catch_up(self, child: Child) -> None:
         """A signal that came before it could take one would have ended it; what it said is said now."""
