@@ -18,6 +18,7 @@ from qdts.service.admission_config import AdmissionConfig
 from qdts.service.auth import AuthConfig
 from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
+from qdts.service.processes.config import ProcessesConfig
 from qdts.service.quotas import QuotaConfig
 from qdts.service.redis.config import RedisConfig
 from qdts.service.shadow import ShadowConfig
@@ -160,6 +161,7 @@ class ServerConfig:
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    processes: ProcessesConfig = field(default_factory=ProcessesConfig)
 
 
 Value = str | int | float | bool

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from typing import Protocol
 
 from qdts.errors import ConfigError, Unsupported, WeightsError
 from qdts.service import logs
@@ -40,7 +41,11 @@ async def _serve(config: ServerConfig) -> int:
         await application.stop()
 
 
-async def start_until(application: Application, stop: asyncio.Event) -> None:
+class _Starts(Protocol):
+    async def start(self) -> None: ...
+
+
+async def start_until(application: _Starts, stop: asyncio.Event) -> None:
     """Start, but no further than to `stop`: a warm-up may take long, and nobody waits for it any more."""
     starting = asyncio.ensure_future(application.start())
     stopping = asyncio.ensure_future(stop.wait())
