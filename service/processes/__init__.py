@@ -1,7 +1,8 @@
 """One server in several processes: fronts take calls, engines run the model, a Unix socket between them.
 
-config.py          how many there are; an engine's share of the machine
-directory.py       where they meet: names of sockets and boards, the newest generation
+config.py          how many there are
+addresses.py       where they meet: names of sockets and boards, the newest generation
+share.py           an engine's part of the machine
 frames.py          bytes on a socket, cut into frames; whose process a peer is
 messages.py        what stands in the frames
 board.py           how busy an engine is, in memory that fronts read

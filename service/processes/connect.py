@@ -8,7 +8,7 @@ from qdts.errors import Draining, Unavailable, WeightsError
 from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.ladder import Generator
-from qdts.service.processes.directory import Directory
+from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.engine_pool import EnginePool
 from qdts.service.processes.reader import LoadReader, Reader, RemoteSummarizer, load_reader
 from qdts.service.processes.remote_engine import RemoteEngine
@@ -31,23 +31,23 @@ async def connect(
     reader = await asyncio.to_thread(load, config.engine)
     if reader is None:
         return None
-    directory = Directory(Path(config.processes.directory))
-    directory.check()
+    addresses = Addresses(Path(config.processes.directory))
+    addresses.check()
     until = Deadline.after(patience_s)
     while True:
         try:
-            return await _open(config, directory, reader, on_death)
+            return await _open(config, addresses, reader, on_death)
         except Unavailable:
             if until.expired:
                 raise
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _open(config: ServerConfig, directory: Directory, reader: Reader, on_death: OnDeath) -> Generator:
-    generation = directory.generation
+async def _open(config: ServerConfig, addresses: Addresses, reader: Reader, on_death: OnDeath) -> Generator:
+    generation = addresses.generation
 
     async def engine(index: int) -> RemoteEngine:
-        return await RemoteEngine.connect(directory, generation, index, config.admission)
+        return await RemoteEngine.connect(addresses, generation, index, config.admission)
 
     pool = EnginePool(config.processes.engines, engine, config.admission, is_sticky=config.engine.mode == "indexed")
     facts = await pool.open()

@@ -20,11 +20,11 @@ from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.processes import board
+from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.board import BoardWriter
-from qdts.service.processes.config import own_share
-from qdts.service.processes.directory import Directory
 from qdts.service.processes.fronts_door import Fetch, FrontsDoor, Unpack
 from qdts.service.processes.messages import EngineFacts
+from qdts.service.processes.share import own_share
 from qdts.service.request import Tier
 from qdts.service.scheduler import Prompt
 from qdts.service.serving import ENGINE_STOP_S
@@ -45,7 +45,7 @@ LOOK_EVERY_S = 0.01
 class Place:
     """Which engine this is."""
 
-    directory: Directory
+    addresses: Addresses
     generation: int
     index: int
 
@@ -143,7 +143,7 @@ class EngineHost:
 
     @property
     def _socket(self) -> Path:
-        return self._place.directory.socket(self._place.generation, self._place.index)
+        return self._place.addresses.socket(self._place.generation, self._place.index)
 
     async def _share_states(self, summarizer: Summarizer) -> Fetch | None:
         """What is read here is read for all, where the settings say so: then fronts' prompts wait for what there is."""
@@ -191,7 +191,7 @@ class EngineHost:
             step_ms=_steps(summarizer, engine.num_places),
         )
         self._door = FrontsDoor(engine, facts, unpack=self._unpack, changed=self._changed, fetch=fetch)
-        self._board = BoardWriter(self._place.directory.board(self._place.generation, self._place.index))
+        self._board = BoardWriter(self._place.addresses.board(self._place.generation, self._place.index))
         self._say()
         self._tasks.append(asyncio.ensure_future(self._beat()))
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """The process that runs the model for the fronts: `python -m qdts.service.processes.engine_process`.
 
 Standard input brings the settings as one line and stays open: its end is the parent's. Standard output gets one line
-when fronts may connect: {"ready": true, "admin_port": N}.
+when fronts may connect, {"ready": true, "admin_port": N}, or never will, {"ready": false, "reason": "..."}.
 
 SIGTERM   take nothing new, answer what is there, exit
 SIGHUP    exit once no front is connected any more
@@ -22,7 +22,7 @@ from qdts.service import logs
 from qdts.service.config import ServerConfig
 from qdts.service.loading import Load, load_model
 from qdts.service.main import start_until
-from qdts.service.processes.directory import Directory
+from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.engine_host import EngineHost, Place
 from qdts.service.processes.fronts_door import Unpack
 from qdts.service.processes.handover import unpack_config
@@ -70,11 +70,12 @@ def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: U
     try:
         config = unpack_config(sys.stdin.buffer.readline())
         logs.configure(config.logging.level)
-        place = Place(directory=Directory(asked.directory), generation=asked.generation, index=asked.index)
-        place.directory.check()
+        place = Place(addresses=Addresses(asked.directory), generation=asked.generation, index=asked.index)
+        place.addresses.check()
         return asyncio.run(serve(config, place, load=load, unpack=unpack))
     except (ConfigError, WeightsError, Unsupported, Unavailable) as error:
         logs.warning("start_failed", reason=str(error))
+        print(json.dumps({"ready": False, "reason": str(error)}), flush=True)
         return 2
 
 

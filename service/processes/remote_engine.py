@@ -17,8 +17,8 @@ from qdts.service.deadline import Clock, Deadline
 from qdts.service.metrics import Metrics
 from qdts.service.places import Places
 from qdts.service.processes import frames, messages
+from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.board import STALE_S, BoardReader, Load
-from qdts.service.processes.directory import Directory
 from qdts.service.processes.frames import Kind
 from qdts.service.processes.link import Link, Waiting
 from qdts.service.processes.messages import Call, EngineFacts
@@ -46,11 +46,11 @@ class RemoteEngine:
 
     @classmethod
     async def connect(
-        cls, directory: Directory, generation: int, index: int, config: AdmissionConfig
+        cls, addresses: Addresses, generation: int, index: int, config: AdmissionConfig
     ) -> "RemoteEngine":
         """To that engine; Unavailable if it is not there."""
-        board = BoardReader(directory.board(generation, index))
-        link, path = Link(), directory.socket(generation, index)
+        board = BoardReader(addresses.board(generation, index))
+        link, path = Link(), addresses.socket(generation, index)
         loop = asyncio.get_running_loop()
         try:
             await loop.create_unix_connection(lambda: link, str(path))
