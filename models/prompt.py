@@ -13,7 +13,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,14 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._lexicon = lexicon
         self._config = config
+
+    @classmethod
+    def load(cls, path: Path, config: PromptConfig) -> Self:
+        """From a model directory, which the caller has verified (models/manifest.py).
+
+        WeightsError, KeyError, ValueError or SafetensorError where a file is not what it should be.
+        """
+        return cls(Tokenizer.load(path / "tokenizer.json"), Lexicon.load(path / "lexicon.safetensors"), config)
 
     def build(
         self,

@@ -18,8 +18,8 @@ from qdts.service.admission_config import AdmissionConfig
 from qdts.service.concurrency import ConcurrencyLimit
 from qdts.service.costs import FORGIVENESS, CostTable
 from qdts.service.deadline import Clock, Deadline
-from qdts.service.engine import Engine
-from qdts.service.generative import Summarizer, TimesSteps
+from qdts.service.engine_face import EngineFace
+from qdts.service.generative import Preparer, TimesSteps
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS, Pressure
 from qdts.service.reply import DegradeReason, Rung
@@ -57,7 +57,7 @@ class Admission:
     def __init__(
         self,
         *,
-        engine: Engine | None,
+        engine: EngineFace | None,
         config: AdmissionConfig,
         metrics: Metrics,
         step_ms: Callable[[int], float] | None = None,
@@ -133,7 +133,7 @@ class Admission:
 
     def _verdict(self, rung: Rung, request: Request, reasons: tuple[DegradeReason, ...], *, wait_s: float) -> Verdict:
         assert self._engine is not None
-        batch = min(self._engine.num_inside + 1, self._engine.num_places)
+        batch = self._engine.next_batch
         return Verdict(
             rung=rung,
             reasons=tuple(dict.fromkeys(reasons)),
@@ -202,13 +202,13 @@ def tokens_to_read(request: Request) -> int:
     return min(size_of(request), MAX_TOKENS)
 
 
-def steps_of(summarizer: Summarizer) -> Callable[[int], float] | None:
+def steps_of(summarizer: Preparer) -> Callable[[int], float] | None:
     """The milliseconds of a step by batch, where the model has measured them."""
     if isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0:
         return summarizer.step_ms
     return None
 
 
-def _least_limit(engine: Engine | None) -> int:
+def _least_limit(engine: EngineFace | None) -> int:
     """All places, and one that waits, so that none is ever idle for want of admission."""
     return engine.num_places + 1 if engine is not None else 1

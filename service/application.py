@@ -5,18 +5,17 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qdts import __version__
 from qdts.errors import ConfigError
 from qdts.service import logs
 from qdts.service.admin import AdminEndpoint
 from qdts.service.answering import Answerer
 from qdts.service.auth import Tokens
-from qdts.service.cache import CacheKeys, Lifetimes, LruCache
+from qdts.service.cache import CacheKeys, LruCache
 from qdts.service.cache_levels import ReplyCache
-from qdts.service.config import CacheConfig, EngineConfig, ServerConfig
+from qdts.service.config import ServerConfig
 from qdts.service.engine import Engine
 from qdts.service.extraction import TextThreads
-from qdts.service.generative import SharesStates, Summarizer
+from qdts.service.generative import Summarizer
 from qdts.service.health import Health, State
 from qdts.service.heartbeat import Liveness
 from qdts.service.hosting import ModelHost, OnDeath, Stage
@@ -24,6 +23,7 @@ from qdts.service.interceptors import CallInterceptor
 from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
+from qdts.service.processes.connect import Connect, connect
 from qdts.service.quotas import Quotas
 from qdts.service.reply import Reply
 from qdts.service.request import Request, Tier
@@ -31,6 +31,7 @@ from qdts.service.server import GrpcServer
 from qdts.service.servicer import SummarizationServicer
 from qdts.service.serving import Serving
 from qdts.service.shadow import Shadow
+from qdts.service.sharing import lifetimes_of, open_redis, share_states, variant_of
 from qdts.service.tracing import TracedCache, make_tracer
 from qdts.service.warm_up import warm_up
 from qdts.service.watched import WatchedSummarizer
@@ -46,9 +47,9 @@ SWITCH_INTERVAL_S = 0.0005
 class Application:
     """All parts of one server, from start() to stop()."""
 
-    def __init__(self, config: ServerConfig, load: Load = load_model) -> None:
+    def __init__(self, config: ServerConfig, load: Load = load_model, join: Connect = connect) -> None:
         self._config = config
-        self._load = load
+        self._load, self._join = load, join
         self.metrics = Metrics()
         self.health = Health(self.metrics)
         self._tracer = make_tracer(config.tracing)
@@ -96,9 +97,9 @@ class Application:
         if not self._config.processes.fronts:
             await self._server.start()
         if self._config.redis.url:
-            self._redis = await _open_redis(self._config, self.metrics)
+            self._redis = await open_redis(self._config, self.metrics)
         self._cache = self._build_cache()
-        self._keys = CacheKeys(self._redis and self._redis.secret, variant=_variant(self._config.engine))
+        self._keys = CacheKeys(self._redis and self._redis.secret, variant=variant_of(self._config.engine))
         if self._config.shadow.model:
             await self._open_shadow()
         serving = await self._host.start()
@@ -142,12 +143,19 @@ class Application:
         logs.info("stopped")
 
     async def _build(self, on_death: OnDeath) -> Serving:
-        summarizer = await asyncio.to_thread(self._load, self._config.engine)
-        if summarizer is not None and self._redis is not None:
-            _share_states(summarizer, self._redis, self._config.engine)
-        generator = None if summarizer is None else self._start_engine(summarizer, on_death)
+        generator = await (self._join_engines if self._config.processes.fronts else self._load_engine)(on_death)
         engine = generator and generator.engine
         return Serving(self._build_answerer(generator), engine, tracer=self._tracer, on_reply=self._answered)
+
+    async def _load_engine(self, on_death: OnDeath) -> Generator | None:
+        summarizer = await asyncio.to_thread(self._load, self._config.engine)
+        if summarizer is not None and self._redis is not None:
+            share_states(summarizer, self._redis, self._config.engine)
+        return None if summarizer is None else self._start_engine(summarizer, on_death)
+
+    async def _join_engines(self, on_death: OnDeath) -> Generator | None:
+        """Those of other processes: this one is a front."""
+        return await self._join(self._config, on_death)
 
     def _answered(self, request: Request, reply: Reply) -> None:
         if self._shadow is not None:
@@ -209,7 +217,7 @@ class Application:
         config = self._config.cache
         if not config.max_entries and self._redis is None:
             return None
-        lifetimes = _lifetimes(config)
+        lifetimes = lifetimes_of(config)
         return TracedCache(
             self._tracer,
             near=LruCache(max_entries=config.max_entries, max_bytes=config.max_bytes, lifetimes=lifetimes),
@@ -226,33 +234,3 @@ class Application:
             )
         except OSError as error:
             raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def _lifetimes(config: CacheConfig) -> Lifetimes:
-    return Lifetimes(
-        ttl_s=config.ttl_s,
-        stale_s=config.stale_s,
-        revalidate_s=config.revalidate_s,
-        negative_s=config.negative_s,
-        jitter=config.ttl_jitter,
-    )
-
-
-async def _open_redis(config: ServerConfig, metrics: Metrics) -> "RedisLevel":
-    # Imported here: a server without Redis needs no client of it.
-    from qdts.service.redis.level import RedisLevel
-
-    level = RedisLevel(config.redis, _lifetimes(config.cache), metrics.cache)
-    await level.open()
-    return level
-
-
-def _share_states(summarizer: Summarizer, redis: "RedisLevel", config: EngineConfig) -> None:
-    store = redis.states(f"{summarizer.version} {_variant(config)}")
-    if store is not None and isinstance(summarizer, SharesStates):
-        summarizer.share_states(store)
-
-
-def _variant(config: EngineConfig) -> str:
-    """What changes answers though the model's version does not."""
-    return f"{__version__} {config.runtime} {config.precision} {config.mode}"

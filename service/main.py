@@ -16,12 +16,6 @@ from qdts.service.processes.supervisor import Supervisor
 START_ERRORS = (ConfigError, WeightsError, Unsupported, Unavailable)
 
 
-class Starting(Protocol):
-    """What has a start that may take long."""
-
-    async def start(self) -> None: ...
-
-
 def run(config: ServerConfig) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP loads the model anew, SIGUSR1 renews the fronts, if there are any.
 
@@ -57,7 +51,11 @@ def _build(config: ServerConfig) -> Application | Supervisor:
     return Supervisor(config) if config.processes.fronts else Application(config)
 
 
-async def start_until(server: Starting, stop: asyncio.Event) -> None:
+class _Starts(Protocol):
+    async def start(self) -> None: ...
+
+
+async def start_until(server: _Starts, stop: asyncio.Event) -> None:
     """Start, but no further than to `stop`: a warm-up may take long, and nobody waits for it any more."""
     starting = asyncio.ensure_future(server.start())
     stopping = asyncio.ensure_future(stop.wait())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from qdts.errors import Draining
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine
+from qdts.service.engine_face import EngineFace
 from qdts.service.ladder import Ladder
 from qdts.service.limits import require_between
 from qdts.service.metrics import Metrics
@@ -39,7 +39,7 @@ class Shadow:
     def __init__(
         self,
         ladder: Ladder,
-        engine: Engine,
+        engine: EngineFace,
         *,
         share: float,
         metrics: Metrics,

@@ -1,6 +1,6 @@
 """One process below the supervisor: told its settings, awaited until it is ready, ended.
 
-Its settings come pickled on its standard input, which then stays open: the end of that is how it learns that the
+Its settings come on its standard input, which then stays open: the end of that is how it learns that the
 supervisor is gone, however that went. On its standard output it says in one line of JSON that it is ready,
 {"ready": true, "admin_port": 40001}, or why it never will be, {"ready": false, "reason": "..."}.
 """
@@ -58,11 +58,6 @@ class Child:
         """Its process id."""
         return self._process.pid
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it is gone."""
-        return self._process.returncode is not None
-
     async def wait_ready(self, within_s: float) -> None:
         """Return when it is; Unavailable where it cannot be, or is not in time. Then it has ended."""
         try:
@@ -87,9 +82,9 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
-    async def stop(self, within_s: float) -> int:
-        """Ask it to end, and make it end after so long; its exit status."""
-        self.send(signal.SIGTERM)
+    async def stop(self, within_s: float, number: int = signal.SIGTERM) -> int:
+        """Ask it to end, by this signal, and make it end after so long; its exit status."""
+        self.send(number)
         try:
             async with asyncio.timeout(within_s):
                 return await self.ended()

@@ -6,11 +6,11 @@ Who supervises holds its lock. Whoever is left after the supervisor was killed r
 import contextlib
 import fcntl
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from qdts.errors import ConfigError
+from qdts.service.processes.addresses import Addresses
 
 GENERATION = "generation"
 _LOCK = "lock"
@@ -35,7 +35,7 @@ class Directory:
             raise ConfigError(f"processes.directory = {path!r}: must have at most {MAX_PATH_BYTES} bytes")
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_private(place)
+            Addresses(place).check()
             lock = _take_lock(place)
         except OSError as error:
             raise ConfigError(f"processes.directory = {path!r}: {error.strerror}") from error
@@ -63,12 +63,6 @@ def remove_orphaned(path: Path) -> None:
         if lock is not None:
             _remove(path)
             os.close(lock)
-
-
-def _check_private(path: Path) -> None:
-    found = path.stat()
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigError(f"processes.directory = {str(path)!r}: must be this user's, and closed to others (0700)")
 
 
 def _take_lock(path: Path) -> int | None:

@@ -1,7 +1,7 @@
 """The engine processes, generation after generation. A newer one is there and ready before the older one goes."""
 
 import asyncio
-import pickle
+import signal
 from collections.abc import Callable
 
 from qdts.errors import Unavailable
@@ -12,6 +12,7 @@ from qdts.service.hosting import RETIRE_S
 from qdts.service.processes.child import PYTHON, Command
 from qdts.service.processes.directory import Directory
 from qdts.service.processes.fronts import EXIT_S, start_all
+from qdts.service.processes.handover import pack_config
 from qdts.service.processes.place import Place
 
 MODULE = "qdts.service.processes.engine_process"
@@ -83,13 +84,14 @@ class Engines:
         self.places, self._coming, self.generation = self._coming, [], generation
 
     async def _retire(self, generation: int) -> None:
-        """Let fronts end there what they began, and then it goes."""
-        await asyncio.sleep(RETIRE_S)
-        await asyncio.gather(*(place.stop(EXIT_S) for place in self._leaving[generation]))
+        """Each goes when no front is connected any more: when those have ended there what they began."""
+        places = self._leaving[generation]
+        await asyncio.gather(*(place.stop(RETIRE_S + EXIT_S, signal.SIGHUP) for place in places))
+        logs.info("generation_left", generation=generation)
         del self._leaving[generation]
 
     def _place(self, generation: int, index: int) -> Place:
         where = ("--directory", str(self._directory.path), "--generation", str(generation), "--index", str(index))
-        told = pickle.dumps(self._config)
+        told = pack_config(self._config)
         command = Command(args=(*PYTHON, self._module, *where), told=told)
         return Place(f"engine-{index}", lambda: command, self._config.lifecycle, count_restart=self._count_restart)

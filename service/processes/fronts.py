@@ -1,7 +1,6 @@
 """The front processes: their settings, their signals, and their renewal one after the other."""
 
 import asyncio
-import pickle
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,8 @@ from qdts.errors import Unavailable
 from qdts.service import logs
 from qdts.service.config import MetricsConfig, ServerConfig
 from qdts.service.processes.child import PYTHON, Child, Command
+from qdts.service.processes.handover import pack_config
+from qdts.service.processes.leaving import patience_s
 from qdts.service.processes.place import Place
 from qdts.service.quotas import QuotaConfig, parse_rates
 from qdts.service.serving import ENGINE_STOP_S
@@ -59,11 +60,15 @@ class Fronts:
         await asyncio.gather(*(place.stop(self.leave_s) for place in self.places))
 
     async def renew(self) -> None:
-        """Replace each by a new process, one after the other; one that does not get ready ends it there."""
+        """Put a new process in the place of each, one after the other; one that does not get ready ends it there.
+
+        The old ones go when their callers have, who are sent away one by one: no call fails for it.
+        """
+        within_s = patience_s(self._config.transport) + self.leave_s
         async with self._renewing:
             for place in self.places:
                 try:
-                    await place.renew(self.leave_s)
+                    await place.renew(signal.SIGUSR1, within_s)
                 except Unavailable as error:
                     logs.warning("renewal_failed", name=place.name, reason=str(error))
                     return
@@ -76,7 +81,7 @@ class Fronts:
 
     def _command(self, name: str) -> Command:
         self._begun_with[name] = self._generation()
-        return Command(args=(*PYTHON, self._module, name), told=pickle.dumps(self._config))
+        return Command(args=(*PYTHON, self._module, name), told=pack_config(self._config))
 
     def _catch_up(self, child: Child) -> None:
         """A signal that came before it could take one would have ended it; what it said is said now."""

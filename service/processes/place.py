@@ -37,6 +37,7 @@ class Place:
         self._command, self._config = command, config
         self._count_restart, self._on_ready = count_restart, on_ready
         self._child: Child | None = None
+        self.leaving: dict[Child, asyncio.Task[None]] = {}
         self._children: set[Child] = set()  # those that leave and those that come, too
         self._changing = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
@@ -55,26 +56,28 @@ class Place:
             await self._put_in_place()
         self._keeping = asyncio.ensure_future(self._keep())
 
-    async def renew(self, leave_s: float) -> None:
-        """Put another one beside it, then in its place; Unavailable if that does not get ready. The old one leaves."""
+    async def renew(self, number: int, leave_s: float) -> None:
+        """Put another one beside it, then in its place; Unavailable if that does not get ready.
+
+        The old one is sent the signal and has so long to leave.
+        """
         async with self._changing:
             before = self._child
             await self._put_in_place()
         if before is not None:
-            await self._leave(before, leave_s)
+            self.leaving[before] = asyncio.ensure_future(self._leave(before, number, leave_s))
 
     def send(self, number: int) -> None:
         """A signal to the process that is in it, if there is one."""
         if self._child is not None:
             self._child.send(number)
 
-    async def stop(self, leave_s: float) -> None:
-        """Put nothing in it any more; what is there leaves, within so long."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-        async with asyncio.TaskGroup() as leaving:
-            for child in self._children:
-                leaving.create_task(child.stop(leave_s))
+    async def stop(self, leave_s: float, number: int = signal.SIGTERM) -> None:
+        """Put nothing in it any more; what is there is sent the signal and leaves, within so long."""
+        for task in (self._keeping, *self.leaving.values()):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(child.stop(leave_s, number) for child in self._children))
         self._child, self.is_ready = None, False
 
     async def look(self) -> None:
@@ -109,9 +112,9 @@ class Place:
                 continue
             ready_at = time.monotonic()
             status = await child.ended()
-            self._children.discard(child)
             if self._child is not child:
                 continue
+            self._children.discard(child)
             self._child, self.is_ready = None, False
             self.away.begin()
             logs.warning("process_ended", name=self.name, pid=child.pid, status=status)
@@ -144,6 +147,8 @@ class Place:
         self.away.end()
         self._on_ready(child)
 
-    async def _leave(self, child: Child, leave_s: float) -> None:
-        await child.stop(leave_s)
+    async def _leave(self, child: Child, number: int, leave_s: float) -> None:
+        status = await child.stop(leave_s, number)
+        logs.info("process_left", name=self.name, pid=child.pid, status=status)
         self._children.discard(child)
+        del self.leaving[child]

@@ -126,8 +126,9 @@ class Supervisor:
 
     def _processes(self) -> list[tuple[str, int | None]]:
         """Names and operators' ports. Called from other threads."""
-        children = [(place.name, place.child) for place in self._places]
-        return [(name, child and child.admin_port) for name, child in children]
+        there = [(place.name, place.child) for place in self._places]
+        leaving = [(f"{child.name}-{child.pid}", child) for place in self._places for child in [*place.leaving]]
+        return [(name, child and child.admin_port) for name, child in (*there, *leaving)]
 
     async def _look(self) -> None:
         while True:

@@ -1,251 +1,226 @@
-"""A server of several processes as its operator and its callers see it: `qdts serve`, signals, channels."""
+"""Engines for fronts: in this event loop with a fake model, whose pace the test decides, or as processes."""
 
-import contextlib
+import asyncio
 import json
-import os
+import select
 import signal
 import subprocess
 import sys
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import grpc
 import pytest
 
-from qdts.v1 import summarization_pb2 as pb
-from qdts.v1 import summarization_pb2_grpc as pb_grpc
+from qdts.errors import Draining
+from qdts.models.document import Document, Span, SummarySentence
+from qdts.service.config import ServerConfig
+from qdts.service.ladder import Generator
+from qdts.service.processes.addresses import Addresses
+from qdts.service.processes.config import ProcessesConfig
+from qdts.service.processes.connect import connect
+from qdts.service.processes.engine_host import EngineHost, Place
+from qdts.service.processes.handover import pack_config
+from qdts.service.processes.reader import PackedPrompt
 
-PATIENCE_S = 60.0  # where time is not the point
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    """What the condition gives once that is true."""
-    ends_at = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < ends_at, f"waited in vain: {what}"
-        time.sleep(0.02)
-    return found
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it is no zombie."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+READY_S = 60.0
+SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
 
 
-def look(port: int, path: str) -> tuple[int, str]:
-    """What an operators' port says."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
-            return response.status, response.read().decode().strip()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode().strip()
+class FakeReader:
+    """Prompts of the fake model as JSON."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.version: str = model.version
+
+    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> PackedPrompt:
+        prompt = self._model.prepare(query, document, max_words=max_words, passages_only=passages_only)
+        source = prompt.sentence.source
+        place = None if source is None else [source.start, source.end]
+        data = json.dumps([prompt.sentence.text, place, prompt.coverage]).encode()
+        return PackedPrompt(data=data, key=len(document.text))
 
 
-class Fleet:
-    """`qdts serve` with fronts, from its making to close()."""
+class Hosts:
+    """Engine hosts and fronts in this event loop."""
 
-    def __init__(self, program: list[str], settings: dict[str, object], env: dict[str, str]) -> None:
-        defaults = {
-            "SERVER__PORT": 0,
-            "SERVER__DRAIN_DELAY_S": 0.1,
-            "METRICS__PORT": 0,
-            "ENGINE__MODEL": "none",
-            "PROCESSES__FRONTS": 2,
-            "LIFECYCLE__RESTART_FIRST_S": 0.1,
-        }
-        told = {f"QDTS_{name}": str(value) for name, value in (defaults | settings).items()}
-        self.events: list[dict[str, Any]] = []
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(program, env=os.environ | env | told, stderr=subprocess.PIPE, text=True)
-        self._reading = threading.Thread(target=self._read)
-        self._reading.start()
-        self._known: set[int] = set()
+    def __init__(self, directory: Path, kit: Any) -> None:
+        self.directory = directory
+        self._kit = kit
+        self.hosts: list[EngineHost] = []
+        self.generators: list[Generator] = []
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if line.startswith("{"):
-                self.events.append(json.loads(line))
+    def config(self, **sections: Any) -> ServerConfig:
+        processes = ProcessesConfig(fronts=1, directory=str(self.directory))
+        base = self._kit.config(processes=processes, engine=self._kit.Engine(max_batch=4, max_queue=100))
+        return replace(base, **sections)
 
-    def said(self, event: str, *, process: str | None = None, **fields: object) -> list[dict[str, Any]]:
-        """The events of that name by that process, the supervisor where none is named."""
-        expected = fields | {"event": event}
-        return [
-            line
-            for line in list(self.events)
-            if line.get("process") == process and all(line.get(key) == value for key, value in expected.items())
-        ]
+    def unpack(self, data: bytes) -> Any:
+        text, place, coverage = json.loads(data)
+        source = None if place is None else Span(*place)
+        prompt = self._kit.Model().prepare("q", Document(text="Any."), max_words=1)
+        return replace(prompt, sentence=SummarySentence(text=text, source=source), coverage=coverage)
 
-    def wait_for(self, event: str, *, times: int = 1, process: str | None = None, **fields: object) -> dict[str, Any]:
-        """The last of so many such events."""
+    async def engine(
+        self, model: Any = None, *, generation: int = 1, index: int = 0, **sections: Any
+    ) -> tuple[EngineHost, Any]:
+        """A host of this model, ready."""
+        model = model or self._kit.Model()
+        place = Place(addresses=Addresses(self.directory), generation=generation, index=index)
+        host = EngineHost(self.config(**sections), place, load=lambda config: model, unpack=self.unpack)
+        self.hosts.append(host)
+        await host.start()
+        (self.directory / "generation").write_text(f"{generation}\n")
+        model.forget()
+        model.num_written = 0
+        return host, model
 
-        def enough() -> bool:
-            assert self.process.poll() is None or not self._reading.is_alive() or True
-            return len(self.said(event, process=process, **fields)) >= times
+    async def front(
+        self, model: Any, on_death: Callable[[], None] = lambda: None, **sections: Any
+    ) -> tuple[Any, FakeReader]:
+        """A front's engine, connected, and what prepares for it."""
+        generator = await connect(self.config(**sections), on_death, load=lambda config: FakeReader(model))
+        assert generator is not None
+        self.generators.append(generator)
+        return generator.engine, FakeReader(model)
 
-        until(lambda: enough() or self.has_ended, f"{event} {fields}")
-        assert enough(), f"ended without {event}: {''.join(self.lines[-20:])}"
-        return self.said(event, process=process, **fields)[times - 1]
+    async def close(self) -> None:
+        for generator in self.generators:
+            await asyncio.to_thread(generator.engine.stop, Draining("bye"), timeout_s=5)
+        for host in self.hosts:
+            await host.stop()
 
-    @property
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None and not self._reading.is_alive()
 
-    def ready(self) -> "Fleet":
-        """Wait for it."""
-        event = self.wait_for("ready")
-        self.port, self.admin_port = event["port"], event["admin_port"]
-        self.children()
-        return self
+class Process:
+    """An engine process of the model that ships, or of a simulated one."""
 
-    def children(self) -> dict[str, int]:
-        """Process ids by name: front-0, or engine-0-0 for generation and index."""
-        found: dict[str, int] = {}
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-                for pid in map(int, (task / "children").read_text().split()):
-                    with contextlib.suppress(OSError):
-                        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-                        found[_name(words)] = pid
-        self._known |= set(found.values())
-        return found
+    def __init__(self, config: ServerConfig, directory: Path, program: Sequence[str], place: tuple[int, int]) -> None:
+        arguments = ["--directory", str(directory), "--generation", str(place[0]), "--index", str(place[1])]
+        self.popen = subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.popen.stdin is not None and self.popen.stdout is not None
+        self.popen.stdin.write(pack_config(config))
+        self.popen.stdin.flush()
+        self.line: dict[str, Any] = {}
 
-    def send(self, number: int) -> None:
-        self.process.send_signal(number)
+    def wait_until_ready(self) -> dict[str, Any]:
+        assert self.popen.stdout is not None
+        readable, _, _ = select.select([self.popen.stdout], [], [], READY_S)
+        assert readable, "it does not come up"
+        self.line = json.loads(self.popen.stdout.readline() or b"{}")
+        return self.line
 
-    def wait(self) -> int:
-        """Its exit status."""
-        status = self.process.wait(PATIENCE_S)
-        self._reading.join(PATIENCE_S)
-        return status
+    def signal(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
 
-    def stop(self) -> int:
-        """SIGTERM, and its exit status."""
-        self.send(signal.SIGTERM)
-        return self.wait()
-
-    def wait_for_orphans(self) -> None:
-        """Until no child that was ever seen is left."""
-        until(lambda: not any(is_running(pid) for pid in self._known), "children are left")
+    def end(self, timeout_s: float = 30) -> tuple[int, str]:
+        """Its exit status and log, once it has ended."""
+        status = self.popen.wait(timeout_s)
+        assert self.popen.stderr is not None
+        return status, self.popen.stderr.read().decode()
 
     def close(self) -> None:
-        self.children()
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        for pid in self._known:
-            if is_running(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self._reading.join(PATIENCE_S)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-    def sample(self, name: str, **labels: str) -> float:
-        """The sum of the samples on /metrics with such labels."""
-        _, text = look(self.admin_port, "/metrics")
-        lines = [line for line in text.splitlines() if line.startswith(name + "{")]
-        parts = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in parts))
+        self.popen.kill()
+        self.popen.wait()
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue
 
 
-def _name(words: list[str]) -> str:
-    if any(word.endswith("front_process") for word in words):
-        return words[-2]
-    with contextlib.suppress(ValueError):
-        return f"engine-{words[words.index('--generation') + 1]}-{words[words.index('--index') + 1]}"
-    return "starting"
+MODULE = ("-m", "qdts.service.processes.engine_process")
+# A word a step, so many seconds each; the prompt is JSON.
+SLOW = """
+import json, sys, time
+from qdts.models.document import Span, Summary, SummarySentence
+from qdts.models.runtimes.base import RuntimeInfo
+from qdts.service.processes import engine_process
+
+STEP_S = 0.02
+
+class Generation:
+    def __init__(self): self.open, self.count = {}, 0
+    @property
+    def active(self): return tuple(i for i, (words, n) in self.open.items() if n < len(words))
+    def join(self, prompts):
+        indices = [self.count + i for i in range(len(prompts))]
+        self.count += len(prompts)
+        self.open |= {i: (prompt.split(), 0) for i, prompt in zip(indices, prompts)}
+        return indices
+    def step(self):
+        time.sleep(STEP_S)
+        for i in self.active: self.open[i] = (self.open[i][0], self.open[i][1] + 1)
+    def release(self, i): del self.open[i]
+    def text(self, i): return " ".join(self.open[i][0][: self.open[i][1]])
+    def summary(self, i):
+        text = " ".join(self.open[i][0])
+        return Summary(sentences=(SummarySentence(text=text, source=Span(0, len(text))),), coverage=1.0)
+    def encode_ms(self, i): return 0.0
+    def decode_ms(self, i): return 0.0
+
+class Model:
+    version, info = "slow@1", RuntimeInfo(name="slow", precision="none", device="none", num_threads=1)
+    def prepare(self, query, document, *, max_words, passages_only=False): return "One two."
+    def num_unread(self, prompt): return 1
+    def start(self, prompts):
+        generation = Generation()
+        generation.join(prompts)
+        return generation
+
+sys.exit(engine_process.run(load=lambda config: Model(), unpack=lambda data: json.loads(data)))
+"""
 
 
-class Clients:
-    """Each with a connection of its own, or with a new one for each call; each call is sent once."""
+class SlowReader:
+    """Prepares the document's text for the process above."""
 
-    def __init__(self, port: int, *, num: int = 6, is_short: bool = False, tier: int = 0, timeout_s: float = 30) -> None:
-        self.faults: list[list[str]] = [[] for _ in range(num)]
-        self.num_answered = [0] * num
-        self.rungs: list[list[int]] = [[] for _ in range(num)]
-        self._port, self._is_short, self._timeout_s = port, is_short, timeout_s
-        self._options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS, tier=tier)
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(num)]
-        for thread in self._threads:
-            thread.start()
+    version = "slow@1"
 
-    def _ask(self, number: int) -> None:
-        while not self._end.is_set():
-            # Without a pool of its own, channels to one address share one connection.
-            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-            with grpc.insecure_channel(f"127.0.0.1:{self._port}", options=options) as channel:
-                stub: Any = pb_grpc.SummarizationServiceStub(channel)
-                self._call(number, stub)
-                while not self._is_short and not self._end.is_set():
-                    self._call(number, stub)
-
-    def _call(self, number: int, stub: Any) -> None:
-        text = f"Client {number} sends call {self.num_answered[number]}. More is not said."
-        request = pb.SummarizeRequest(query="Which call?", document=pb.Document(text=text), options=self._options)
-        try:
-            reply = stub.Summarize(request, timeout=self._timeout_s)
-            assert reply.summary
-            self.rungs[number].append(reply.rung)
-            self.num_answered[number] += 1
-        except grpc.RpcError as error:
-            self.faults[number].append(f"{error}")
-        time.sleep(0.002)
-
-    def wait_for_answers(self, num_each: int = 5) -> None:
-        """So many more for each of them."""
-        before = [*self.num_answered]
-        until(
-            lambda: all(now >= then + num_each for now, then in zip(self.num_answered, before, strict=True)),
-            "clients are not answered",
-        )
-
-    def stop(self) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
+    def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> PackedPrompt:
+        return PackedPrompt(data=json.dumps(document.text).encode(), key=0)
 
 
-@pytest.fixture(name="start")
-def _start(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
-    """Starts servers whose temporary files lie in tmp_path."""
-    fleets: list[Fleet] = []
-
-    def start(*, program: list[str] | None = None, **settings: object) -> Fleet:
-        command = program or [sys.executable, "-P", "-m", "qdts.service.cli", "serve"]
-        fleets.append(Fleet(command, settings, {"TMPDIR": str(tmp_path)}))
-        return fleets[-1]
-
-    yield start
-    for fleet in fleets:
-        fleet.close()
+@pytest.fixture(name="directory")
+def _directory() -> Iterator[Path]:
+    # Not tmp_path: that may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="qdts-") as directory:
+        yield Path(directory)
 
 
-@pytest.fixture(name="load")
-def _load() -> Iterator[Callable[..., Clients]]:
-    """Clients that ask until they are stopped, at the latest at the end."""
-    all_clients: list[Clients] = []
-
-    def load(port: int, **options: Any) -> Clients:
-        all_clients.append(Clients(port, **options))
-        return all_clients[-1]
-
-    yield load
-    for clients in all_clients:
-        clients.stop()
+@pytest.fixture(name="hosts")
+async def _hosts(directory: Path, kit: Any) -> AsyncIterator[Hosts]:
+    hosts = Hosts(directory, kit)
+    yield hosts
+    await hosts.close()
 
 
-@pytest.fixture(name="see")
-def _see() -> SimpleNamespace:
-    return SimpleNamespace(until=until, is_running=is_running, look=look)
+@pytest.fixture(name="processes")
+def _processes(directory: Path) -> Iterator[SimpleNamespace]:
+    """start(config, generation=1, index=0, program=SLOW or MODULE): a process, not waited for."""
+    started: list[Process] = []
+
+    def start(config: ServerConfig, *, generation: int = 1, index: int = 0, program: Any = ("-c", SLOW)) -> Process:
+        started.append(Process(config, directory, program, (generation, index)))
+        return started[-1]
+
+    yield SimpleNamespace(start=start, MODULE=MODULE, SlowReader=SlowReader)
+    for process in started:
+        process.close()
+
+
+@pytest.fixture(name="questions", scope="session")
+def _questions() -> list[tuple[str, Document]]:
+    """Questions about documents that ship with qdts."""
+    rows = [json.loads(line) for line in (SAMPLES / "rows.jsonl").read_text().splitlines()]
+    rows += [json.loads(line) for line in (SAMPLES / "finetune_rows.jsonl").read_text().splitlines()[:12]]
+    return [(row["query"], Document(text=row["doc"], title=row.get("title", ""))) for row in rows]
