@@ -61,20 +61,23 @@ def test_killed_front_takes_only_its_own_calls_with_it_and_is_replaced(start: An
     assert fleet.sample("qdts_process_restarts_total", process="front-0") == 1
 
 
-def test_renewal_replaces_every_front_and_fails_no_call(start: Any, load: Any) -> None:
-    fleet = start().ready()
+@pytest.mark.parametrize("is_short", [False, True])
+def test_renewal_replaces_every_front_and_fails_no_call(start: Any, load: Any, see: Any, is_short: bool) -> None:
+    fleet = start(TRANSPORT__MAX_CONNECTION_AGE_S=2).ready()
     before = fleet.children()
-    clients = load(fleet.port, num=8)
+    clients = load(fleet.port, num=8, is_short=is_short)
     clients.wait_for_answers()
-    for round_number in (1, 2):
-        fleet.send(signal.SIGUSR1)
-        fleet.wait_for("renewed", times=round_number)
-        clients.wait_for_answers()
+    fleet.send(signal.SIGUSR1)
+    fleet.wait_for("renewed")
+    for name in before:
+        fleet.wait_for("process_left", name=name, status=0)
+    clients.wait_for_answers()
     clients.stop()
     assert sum(clients.faults, []) == []
     assert set(fleet.children()) == set(before)
     assert not set(fleet.children().values()) & set(before.values())
     assert fleet.stop() == 0
+    assert not fleet.said("process_ended")
 
 
 def test_stuck_front_is_killed_and_replaced(start: Any, see: Any) -> None:
