@@ -35,7 +35,7 @@ class Child:
         self.name = name
         self.admin_port: int | None = None
         self._process = process
-        self._ending: asyncio.Task[int] | None = None
+        self.ending: asyncio.Task[int] | None = None
 
     @classmethod
     async def start(cls, name: str, command: Command) -> "Child":
@@ -74,8 +74,8 @@ class Child:
 
     async def ended(self) -> int:
         """Its exit status once it is gone; negative for a signal."""
-        self._ending = self._ending or asyncio.ensure_future(self._wait())
-        return await asyncio.shield(self._ending)  # several may wait
+        self.ending = self.ending or asyncio.ensure_future(self._wait())
+        return await asyncio.shield(self.ending)  # several may wait
 
     def send(self, number: int) -> None:
         """Send it a signal, if it is still there."""

@@ -22,11 +22,7 @@ class ReservedPort:
                 raise
         except OSError as error:
             raise ConfigError(f"server: cannot listen on {host}:{port}: {error.strerror}") from error
-
-    @property
-    def number(self) -> int:
-        """The port."""
-        return int(self._socket.getsockname()[1])
+        self.number = int(self._socket.getsockname()[1])
 
     def close(self) -> None:
         """Let it go."""

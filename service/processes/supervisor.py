@@ -64,6 +64,11 @@ class Supervisor:
         return self._endpoint.port if self._endpoint else None
 
     @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of those that are there, by name."""
+        return {place.name: place.child.pid for place in self._places if place.child is not None}
+
+    @property
     def state(self) -> State:
         """READY while one of the fronts is. Safe from any thread."""
         if self._is_leaving:
