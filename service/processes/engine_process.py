@@ -65,6 +65,7 @@ def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: U
     parser.add_argument("--generation", type=int, required=True)
     parser.add_argument("--index", type=int, required=True)
     asked = parser.parse_args(argv)
+    logs.configure("info")  # until the settings are there: standard output is not for logs
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
