@@ -79,6 +79,7 @@ async def test_what_the_engine_counts_stands_at_its_own_port(
     process = processes.start(config)
     await ready(process, directory)
     generator = await connect(config, lambda: None, load=lambda engine: processes.SlowReader())
+    assert generator is not None
     hosts.generators.append(generator)
     await asyncio.gather(*(ask(generator.engine, processes.SlowReader(), "One.") for _ in range(8)))
 

@@ -52,7 +52,8 @@ def test_a_directory_that_is_refused(tmp_path: Path) -> None:
 def test_a_front_loads_no_runtime() -> None:
     code = (
         "import sys; from qdts.service.processes.reader import load_reader;"
-        " from qdts.service.config import EngineConfig; load_reader(EngineConfig()); import qdts.service.processes.connect;"
+        " from qdts.service.config import EngineConfig; load_reader(EngineConfig());"
+        " import qdts.service.processes.connect;"
         " print({'onnxruntime', 'torch', 'onnx'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
