@@ -1,4 +1,4 @@
-"""Where the processes of one server meet: names of sockets and boards in their private directory, and which is newest."""
+"""Where the processes of one server meet: names of sockets and boards in a private directory, and which is newest."""
 
 import os
 import stat

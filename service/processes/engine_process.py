@@ -19,6 +19,7 @@ from pathlib import Path
 from qdts.errors import ConfigError, Unavailable, Unsupported, WeightsError
 from qdts.models.prompt_codec import unpack_prompt
 from qdts.service import logs
+from qdts.service.application import SWITCH_INTERVAL_S
 from qdts.service.config import ServerConfig
 from qdts.service.loading import Load, load_model
 from qdts.service.main import start_until
@@ -30,6 +31,7 @@ from qdts.service.processes.handover import unpack_config
 
 async def serve(config: ServerConfig, place: Place, *, load: Load = load_model, unpack: Unpack = unpack_prompt) -> int:
     """Run one engine until it is told to end; the exit status."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # fronts' calls must not wait for the model's thread
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.set_exception_handler(logs.loop_fault)
     host = EngineHost(config, place, load=load, unpack=unpack)
@@ -65,6 +67,7 @@ def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: U
     parser.add_argument("--generation", type=int, required=True)
     parser.add_argument("--index", type=int, required=True)
     asked = parser.parse_args(argv)
+    logs.configure("info")  # until the settings are there: standard output is not for logs
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -162,7 +162,9 @@ class FrontConnection(asyncio.Protocol):
             return self._write(Kind.FAILED, number, messages.pack_error(Draining("the engine is about to end")))
         if len(self._calls) >= door.engine.capacity:
             return self._write(Kind.FAILED, number, messages.pack_error(QueueFull("as many calls as the engine takes")))
-        self._calls[number] = asyncio.ensure_future(self._answer(number, call))
+        task = asyncio.ensure_future(self._answer(number, call))
+        self._calls[number] = task
+        task.add_done_callback(lambda _: self._forget(number))  # one that is cancelled early never begins
         door.changed()
 
     async def _answer(self, number: int, call: Call) -> None:
@@ -174,10 +176,13 @@ class FrontConnection(asyncio.Protocol):
             payload = messages.pack_error(error)
         finally:
             # First, as in the engine: whoever is answered must not find its own call still counted.
-            del self._calls[number]
+            self._forget(number)
+            self._write(kind, number, payload)
+
+    def _forget(self, number: int) -> None:
+        if self._calls.pop(number, None) is not None:
             self._texts.pop(number, None)
             self._door.changed()
-            self._write(kind, number, payload)
 
     async def _generate(self, number: int, call: Call) -> messages.Generated:
         try:

@@ -88,7 +88,7 @@ def pack_generated(generated: Generated) -> bytes:
     """For unpack_generated."""
     summary = generated.summary
     sentences = [
-        (sentence.text, sentence.source and (sentence.source.start, sentence.source.end))
+        (sentence.text, None if (span := sentence.source) is None else (span.start, span.end))
         for sentence in summary.sentences
     ]
     counts = (summary.num_input_tokens, summary.num_output_tokens, summary.num_steps)
