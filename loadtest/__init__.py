@@ -3,6 +3,7 @@
 report.py          the conventions every measurement keeps: --quick, --json, machine facts, results/*.json
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
 bench_formats.py   quality, size and time of each number format of one model
+bench_front.py     what a front can take and what it adds, with an engine that takes no time: closed_loop.py
 overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
 soak.py            what stays behind after minutes of load and ten thousand callers who left
 locustfile.py      the same load from Locust, for those who have it; the extra `load`

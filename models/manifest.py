@@ -49,6 +49,11 @@ class Manifest:
         lines = "".join(f"{path} {self.files[path].sha256}\n" for path in sorted(self.files))
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    @property
+    def label(self) -> str:
+        """Name and digest: what replies and cache keys call the model."""
+        return f"{self.name}@{self.digest[:_PREFIX]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:

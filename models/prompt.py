@@ -11,7 +11,8 @@ thread.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,14 @@ class PromptBuilder:
         self._documents = ReadDocuments(
             tokenizer, lexicon, max_chars=config.max_scanned_chars, max_kept_chars=config.max_kept_chars
         )
+
+    @classmethod
+    def load(cls, path: Path, config: PromptConfig) -> Self:
+        """From a model directory, which the caller has verified (models/manifest.py).
+
+        WeightsError, KeyError, ValueError or SafetensorError where a file is not what it should be.
+        """
+        return cls(Tokenizer.load(path / "tokenizer.json"), Lexicon.load(path / "lexicon.safetensors"), config)
 
     def build(
         self,

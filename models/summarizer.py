@@ -23,7 +23,6 @@ from qdts.models.decoding.measuring import measure_step_costs
 from qdts.models.document import Document, Summary, SummarySentence
 from qdts.models.document_states import DocumentStates, StatesStore
 from qdts.models.interaction import NUM_FEATURES
-from qdts.models.lexicon import Lexicon
 from qdts.models.manifest import verify
 from qdts.models.prompt import Mode, Prompt, PromptBuilder, PromptConfig
 from qdts.models.runtimes import load_runtime
@@ -31,7 +30,6 @@ from qdts.models.runtimes.base import Floats, Runtime, RuntimeInfo, States
 from qdts.models.runtimes.config import Precision, RuntimeConfig
 from qdts.models.settings import ModelSettings
 from qdts.models.similarity import similarity_features
-from qdts.models.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,18 +91,14 @@ class Summarizer:
             precision=config.precision, num_threads=config.num_threads, providers=config.providers
         )
         try:
-            builder = PromptBuilder(
-                Tokenizer.load(path / "tokenizer.json"),
-                Lexicon.load(path / "lexicon.safetensors"),
-                config.prompt,
-            )
+            builder = PromptBuilder.load(path, config.prompt)
             settings = ModelSettings.load(path)
             runtime = load_runtime(config.runtime, path, execution)
         except (KeyError, ValueError, SafetensorError) as error:
             # As the manifest has them, and yet not what they should be: released wrongly.
             raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
         gate = open_gate(runtime, config.max_batch) if config.max_draft else None
-        return cls(f"{manifest.name}@{manifest.digest[:12]}", builder, runtime, config, settings, gate)
+        return cls(manifest.label, builder, runtime, config, settings, gate)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -133,9 +127,13 @@ class Summarizer:
         prompt = self._builder.build(
             query, document, max_words=max_words, mode=mode or self._config.mode, passages_only=passages_only
         )
+        self.fetch(prompt)
+        return prompt
+
+    def fetch(self, prompt: Prompt) -> None:
+        """Bring the states that other processes have of its document here. May run in any thread; waits for them."""
         if self._states is not None:
             self._states.fetch(prompt.encoder_ids)
-        return prompt
 
     def num_unread(self, prompt: Prompt) -> int:
         """Tokens that are to be encoded for it, now. Not thread-safe, as all but `prepare`."""

@@ -7,18 +7,24 @@
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from qdts.service.health import State
-from qdts.service.metrics import Metrics
 
 # A peer that says nothing for so long is dropped.
 READ_TIMEOUT_S = 5.0
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class HasRegistry(Protocol):
+    """What counts."""
+
+    @property
+    def registry(self) -> CollectorRegistry: ...
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -40,7 +46,7 @@ class AdminEndpoint:
 
     def __init__(
         self,
-        metrics: Metrics,
+        metrics: HasRegistry,
         *,
         host: str,
         port: int,

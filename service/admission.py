@@ -16,8 +16,8 @@ from qdts.errors import Overloaded
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.costs import FORGIVENESS
 from qdts.service.deadline import Clock, Deadline
-from qdts.service.engine import Engine
-from qdts.service.generative import Summarizer, TimesSteps
+from qdts.service.engine_face import EngineFace
+from qdts.service.generative import Preparer, TimesSteps
 from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS, Pressure
@@ -56,10 +56,10 @@ class Admission:
     def __init__(
         self,
         *,
-        engine: Engine | None,
+        engine: EngineFace | None,
         config: AdmissionConfig,
         metrics: Metrics,
-        summarizer: Summarizer | None = None,
+        summarizer: Preparer | None = None,
         learned: Learned | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -127,7 +127,7 @@ class Admission:
 
     def _verdict(self, rung: Rung, request: Request, reasons: tuple[DegradeReason, ...], *, wait_s: float) -> Verdict:
         assert self._engine is not None
-        batch = min(self._engine.num_inside + 1, self._engine.num_places)
+        batch = self._engine.next_batch
         return Verdict(
             rung=rung,
             reasons=tuple(dict.fromkeys(reasons)),
@@ -196,14 +196,14 @@ def tokens_to_read(request: Request) -> int:
     return min(size_of(request), MAX_TOKENS)
 
 
-def steps_of(summarizer: Summarizer | None) -> Callable[[int], float] | None:
+def steps_of(summarizer: Preparer | None) -> Callable[[int], float] | None:
     """The milliseconds of a step by batch, where the model has measured them."""
     if isinstance(summarizer, TimesSteps) and summarizer.step_ms(1) > 0:
         return summarizer.step_ms
     return None
 
 
-def _nothing_learned(engine: Engine | None, config: AdmissionConfig) -> Learned:
+def _nothing_learned(engine: EngineFace | None, config: AdmissionConfig) -> Learned:
     if engine is None:
         return Learned(config, least=1, most=1)
     return Learned.of_engine(config, num_places=engine.num_places, max_queue=engine.capacity - engine.num_places)

@@ -22,8 +22,10 @@ from qdts.service.health import Health, State
 from qdts.service.heartbeat import Liveness
 from qdts.service.hosting import ModelHost, Stage, Swap, SwapState
 from qdts.service.interceptors import CallInterceptor
+from qdts.service.ladder import Generator
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
+from qdts.service.processes.connect import Connect, connect
 from qdts.service.quotas import Quotas
 from qdts.service.reply import Reply
 from qdts.service.request import Request
@@ -42,8 +44,9 @@ SWITCH_INTERVAL_S = 0.0005
 class Application:
     """All parts of one server, from start() to stop()."""
 
-    def __init__(self, config: ServerConfig, load: Load = load_model) -> None:
-        self._config = config
+    def __init__(self, config: ServerConfig, load: Load = load_model, join: Connect = connect) -> None:
+        """A front asks `join` for its engines, any other server loads them."""
+        self._config, self._join = config, join
         self.metrics = Metrics()
         self.health = Health(self.metrics)
         self.liveness = Liveness(config.lifecycle)
@@ -90,6 +93,11 @@ class Application:
         return self._server.port
 
     @property
+    def admin_port(self) -> int | None:
+        """The port of metrics and probes, once there is one."""
+        return self._endpoint.port if self._endpoint is not None else None
+
+    @property
     def operators_port(self) -> int | None:
         """The port of the operators' RPCs, if there are any."""
         return self._admin.port if self._admin is not None else None
@@ -101,7 +109,8 @@ class Application:
         if self._config.metrics.enabled:
             self._endpoint = self._open_endpoint()
         await self.health.become(State.LOADING)
-        await self._server.start()
+        if not self._config.processes.fronts:
+            await self._server.start()
         if self._admin is not None:
             await self._admin.start()
         await self._caches.open()
@@ -109,7 +118,9 @@ class Application:
             await self._shadow.open()
         serving = await self._host.start()
         await self.health.become(State.READY)
-        ports = {"admin_port": self._endpoint.port if self._endpoint else None, "operators_port": self.operators_port}
+        if self._config.processes.fronts:  # others answer meanwhile
+            await self._server.start()
+        ports = {"admin_port": self.admin_port, "operators_port": self.operators_port}
         logs.info("ready", port=self.port, **ports, model=serving.version)
         if self._canary is not None:
             self._canary.start()
@@ -189,11 +200,8 @@ class Application:
         logs.info("stopped")
 
     async def _build(self, model: str | None, on_death: OnDeath) -> Serving:
-        engine = self._config.engine if model is None else replace(self._config.engine, model=model)
-        summarizer = await self._builder.load(engine)
-        if summarizer is not None:
-            self._caches.share_states(summarizer)
-        generator = None if summarizer is None else self._builder.generator(summarizer, on_death)
+        is_front = self._config.processes.fronts > 0
+        generator = await (self._join_engines if is_front else self._load_engine)(model, on_death)
         answerer = Answerer(
             ladder=self._builder.ladder(generator, metrics=self.metrics, learned=self._builder.learned),
             cache=self._caches.replies,
@@ -202,8 +210,22 @@ class Application:
             quotas=self._quotas,
             second=self._canary.canary if self._canary is not None else None,
         )
-        engine_of_it = generator and generator.engine
-        return Serving(answerer, engine_of_it, tracer=self._tracer, on_reply=self._answered)
+        engine = generator and generator.engine
+        return Serving(answerer, engine, tracer=self._tracer, on_reply=self._answered)
+
+    async def _load_engine(self, model: str | None, on_death: OnDeath) -> Generator | None:
+        engine = self._config.engine if model is None else replace(self._config.engine, model=model)
+        summarizer = await self._builder.load(engine)
+        if summarizer is None:
+            return None
+        self._caches.share_states(summarizer)
+        return self._builder.generator(summarizer, on_death)
+
+    async def _join_engines(self, model: str | None, on_death: OnDeath) -> Generator | None:
+        """Those of other processes: this one is a front."""
+        if model is not None:
+            raise Conflict("the engines of other processes run what engine.model names")
+        return await self._join(self._config, on_death)
 
     async def _warm_up(self, serving: Serving) -> None:
         await self._builder.warm_up(serving.ladder.generator)

@@ -21,6 +21,7 @@ from qdts.service.canary import CanaryConfig
 from qdts.service.heartbeat import LifecycleConfig
 from qdts.service.limits import Limits, require_between
 from qdts.service.peers import PeerKind
+from qdts.service.processes.config import ProcessesConfig
 from qdts.service.quotas import QuotaConfig
 from qdts.service.redis.config import RedisConfig
 from qdts.service.shadow import ShadowConfig
@@ -173,12 +174,15 @@ class ServerConfig:
     canary: CanaryConfig = field(default_factory=CanaryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    processes: ProcessesConfig = field(default_factory=ProcessesConfig)
 
     def __post_init__(self) -> None:
         if self.auth.certificate_tenants and not self.tls.client_ca_file:
             raise ConfigError("auth.certificate_tenants: needs tls.client_ca_file, or no client shows a certificate")
         if self.admin.is_on and not self.tls.cert_file and (self.admin.client_ca_file or not self.admin.is_loopback):
             raise ConfigError("admin: needs tls.cert_file for client certificates, and where others can reach it")
+        if self.processes.fronts and (self.admin.is_on or self.canary.model):
+            raise ConfigError("processes.fronts: admin.port and canary.model are for servers of one process")
 
 
 Value = str | int | float | bool

@@ -64,7 +64,7 @@ class Engine:
         self._summarizer = summarizer
         self._scheduler = Scheduler(
             max_queue=max_queue,
-            num_unread=summarizer.num_unread,
+            num_unread=self._num_unread,
             config=config,
             on_wait=lambda seconds: self._metrics.observe_wait(seconds),
             clock=clock,
@@ -129,6 +129,16 @@ class Engine:
         """Jobs expected, waiting and running."""
         return self._places.num_expected + self._scheduler.num_waiting + self.num_running
 
+    @property
+    def next_batch(self) -> int:
+        """How many would be written at once with one job more."""
+        return min(self.num_inside + 1, self.num_places)
+
+    @property
+    def taken_s(self) -> float | None:
+        """For how long a place is taken, on average; None until the first has come free."""
+        return self._places.taken_s
+
     def wait_s(self, priority: Priority) -> float:
         """How long a new job of this class would wait for a place, by what is known now."""
         queued = self._scheduler.num_by_class
@@ -189,6 +199,11 @@ class Engine:
             self._metrics.observe_batch(len(self._open))
         self._arriving = []
         return bool(jobs or self._open)
+
+    def _num_unread(self, prompt: Prompt) -> int:
+        with _Contained():
+            return self._summarizer.num_unread(prompt)
+        return 0  # it will fail when it is read, alone
 
     def _begin(self, jobs: Sequence[Job]) -> None:
         """Read the documents, at once; where that fails, one by one, so that each job fails for itself only."""

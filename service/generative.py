@@ -42,8 +42,8 @@ class Generation(Protocol):
     def decode_ms(self, index: int) -> float: ...
 
 
-class Summarizer(Protocol):
-    """A generative model: blocking, and but for prepare() not thread-safe."""
+class Preparer(Protocol):
+    """The half of a generative model that reads text: what there is of it where the engine is elsewhere."""
 
     @property
     def version(self) -> str: ...
@@ -54,6 +54,10 @@ class Summarizer(Protocol):
     def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> Prompt:
         """Text work; may run in any thread."""
         ...
+
+
+class Summarizer(Preparer, Protocol):
+    """A generative model: blocking, and but for prepare() not thread-safe."""
 
     def num_unread(self, prompt: Prompt) -> int:
         """Tokens that are to be encoded for it."""
@@ -70,6 +74,10 @@ class SharesStates(Protocol):
 
     def share_states(self, store: StatesStore) -> None:
         """Before first use."""
+        ...
+
+    def fetch(self, prompt: Prompt) -> None:
+        """Bring what other processes have read of it here; a part of prepare(). May run in any thread, and waits."""
         ...
 
 

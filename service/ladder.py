@@ -18,9 +18,9 @@ from qdts.service import logs
 from qdts.service.admission import Admission, Verdict, size_of, tokens_to_read
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Clock, Deadline
-from qdts.service.engine import Engine
+from qdts.service.engine_face import EngineFace
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
-from qdts.service.generative import Summarizer
+from qdts.service.generative import Preparer
 from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS as MODEL_RUNGS
@@ -42,8 +42,8 @@ OnText = Callable[[str], None]
 class Generator:
     """A model and the engine that runs it."""
 
-    summarizer: Summarizer
-    engine: Engine
+    summarizer: Preparer
+    engine: EngineFace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,11 +32,16 @@ class _StandardError:
     debug = info = warning = error = msg
 
 
-def configure(level: str) -> str:
-    """One JSON object per line, with time and level, from `level` up; the level before."""
+def configure(level: str, *, process: str = "") -> str:
+    """One JSON object per line, with time and level, from `level` up; the level before.
+
+    `process` says which of several writes it.
+    """
     before = level_now()
+    names: list[structlog.typing.Processor] = [_named(process)] if process else []
     structlog.configure(
         processors=[
+            *names,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -99,6 +104,15 @@ def _thread_died(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread is not None else None
     if args.exc_value is not None:
         fault("thread_died", args.exc_value, thread=name)
+
+
+def _named(process: str) -> structlog.typing.Processor:
+    def add(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        del logger, method
+        event["process"] = process
+        return event
+
+    return add
 
 
 def _logger() -> structlog.typing.FilteringBoundLogger:

@@ -1,25 +1,30 @@
-"""Runs a server: signals, exit statuses, from start to drain."""
+"""Runs a server, of one process or of several: signals, exit statuses, from start to drain."""
 
 import asyncio
 import contextlib
 import signal
 import sys
+from typing import Protocol
 
-from qdts.errors import ConfigError, Unsupported, WeightsError
+from qdts.errors import ConfigError, Unavailable, Unsupported, WeightsError
 from qdts.service import logs
 from qdts.service.application import Application
 from qdts.service.config import ServerConfig
+from qdts.service.processes.supervisor import Supervisor
+
+# What keeps a server from its start, and is no fault of ours.
+START_ERRORS = (ConfigError, WeightsError, Unsupported, Unavailable)
 
 
 def run(config: ServerConfig) -> int:
-    """Serve until SIGTERM or SIGINT; SIGHUP loads the model anew.
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the model anew, SIGUSR1 renews the fronts, if there are any.
 
     The exit status: 0 after a drain, 1 when the server ended by itself, 2 when it could not start.
     """
     logs.configure(config.logging.level)
     try:
         return asyncio.run(_serve(config))
-    except (ConfigError, WeightsError, Unsupported) as error:
+    except START_ERRORS as error:
         logs.warning("start_failed", reason=str(error))
         print(f"qdts: {error}", file=sys.stderr)
         return 2
@@ -31,18 +36,28 @@ async def _serve(config: ServerConfig) -> int:
     loop.set_exception_handler(logs.loop_fault)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    application = Application(config)
-    loop.add_signal_handler(signal.SIGHUP, application.swap_model)
+    server = _build(config)
+    loop.add_signal_handler(signal.SIGHUP, server.swap_model)
+    if isinstance(server, Supervisor):
+        loop.add_signal_handler(signal.SIGUSR1, server.renew)
     try:
-        await start_until(application, stop)
-        return await application.run_until(stop)
+        await start_until(server, stop)
+        return await server.run_until(stop)
     finally:
-        await application.stop()
+        await server.stop()
 
 
-async def start_until(application: Application, stop: asyncio.Event) -> None:
+def _build(config: ServerConfig) -> Application | Supervisor:
+    return Supervisor(config) if config.processes.fronts else Application(config)
+
+
+class _Starts(Protocol):
+    async def start(self) -> None: ...
+
+
+async def start_until(server: _Starts, stop: asyncio.Event) -> None:
     """Start, but no further than to `stop`: a warm-up may take long, and nobody waits for it any more."""
-    starting = asyncio.ensure_future(application.start())
+    starting = asyncio.ensure_future(server.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

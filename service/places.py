@@ -38,6 +38,15 @@ class Places:
         """Jobs that are on their way to the queue."""
         return self._num_expected.total()
 
+    @property
+    def taken_s(self) -> float | None:
+        """For how long a place is taken, on average; None until it is known."""
+        return self._taken_s
+
+    def told(self, *, num_places: int, taken_s: float | None) -> None:
+        """What another process counts; instead of came_free()."""
+        self._num_places, self._taken_s = num_places, taken_s
+
     @contextmanager
     def expecting(self, priority: Priority) -> Iterator[None]:
         """Within the block one job more is on its way to the queue, and counted so. Event loop only."""

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Callable
 from typing import cast
 
-import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -38,6 +37,7 @@ class GrpcServer:
         interceptor: CallInterceptor,
     ) -> None:
         self._config = config.server
+        self._is_front = config.processes.fronts > 0
         self._health = health_of_server
         self._interceptor = interceptor
         self._server = sturdy_server(
@@ -46,6 +46,7 @@ class GrpcServer:
                 config.transport,
                 max_message_bytes=config.limits.max_message_bytes,
                 max_streams=config.server.max_streams_per_connection,
+                shares_port=self._is_front,
             ),
             maximum_concurrent_rpcs=config.server.max_concurrent_calls,
         )
@@ -53,19 +54,23 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(health_of_server.servicer, self._server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._bind(server_credentials(config.tls))
+        self._credentials = server_credentials(config.tls)
+        # A front's port is its supervisor's; it takes part once it is ready: what comes goes to any who listen.
+        self.port = config.server.port if self._is_front else self._bind()
 
-    def _bind(self, credentials: grpc.ServerCredentials | None) -> int:
+    def _bind(self) -> int:
         address = f"{self._config.host}:{self._config.port}"
         try:
-            if credentials is not None:
-                return self._server.add_secure_port(address, credentials)
+            if self._credentials is not None:
+                return self._server.add_secure_port(address, self._credentials)
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise ConfigError(f"cannot listen on {address}: is it in use?") from error
 
     async def start(self) -> None:
         """Listen. What is answered depends on the servicer and on health."""
+        if self._is_front:
+            self._bind()
         await self._server.start()
 
     async def wait_for_end(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from qdts.errors import Draining
 from qdts.service.answering import Answerer
 from qdts.service.deadline import Deadline
-from qdts.service.engine import Engine
+from qdts.service.engine_face import EngineFace
 from qdts.service.ladder import Ladder, OnText
 from qdts.service.reply import Reply
 from qdts.service.request import Request
@@ -23,7 +23,7 @@ class Serving:
     def __init__(
         self,
         answerer: Answerer,
-        engine: Engine | None,
+        engine: EngineFace | None,
         *,
         tracer: Tracer | None = None,
         on_reply: Callable[[Request, Reply], None] = lambda request, reply: None,
@@ -47,7 +47,7 @@ class Serving:
         return self._engine is None or self._engine.is_alive
 
     @property
-    def engine(self) -> Engine | None:
+    def engine(self) -> EngineFace | None:
         """What runs the model, if there is one."""
         return self._engine
 

@@ -7,7 +7,7 @@ from qdts.errors import ConfigError, Draining
 from qdts.service import logs
 from qdts.service.building import Builder
 from qdts.service.config import ServerConfig
-from qdts.service.engine import Engine
+from qdts.service.engine_face import EngineFace
 from qdts.service.metrics import Metrics
 from qdts.service.reply import Reply
 from qdts.service.request import Request
@@ -20,7 +20,7 @@ class ShadowHost:
 
     def __init__(self, config: ServerConfig, builder: Builder, metrics: Metrics) -> None:
         self._config, self._builder, self._metrics = config, builder, metrics
-        self._engine: Engine | None = None
+        self._engine: EngineFace | None = None
         self._shadow: Shadow | None = None
 
     async def open(self) -> None:

@@ -44,8 +44,10 @@ class TransportConfig:
         require_between("transport.max_connection_idle_s", self.max_connection_idle_s, 1, 30 * 86400)
 
 
-def transport_options(config: TransportConfig, *, max_message_bytes: int, max_streams: int) -> list[Option]:
-    """The same as gRPC's channel arguments; `max_streams` is per connection."""
+def transport_options(
+    config: TransportConfig, *, max_message_bytes: int, max_streams: int, shares_port: bool = False
+) -> list[Option]:
+    """The same as gRPC's channel arguments; `max_streams` is per connection, `shares_port` with other processes."""
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", config.max_send_bytes),
@@ -54,8 +56,8 @@ def transport_options(config: TransportConfig, *, max_message_bytes: int, max_st
         # Between the two, gRPC would refuse at random.
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),
-        # Without it, a second server on the same port would silently share its calls.
-        ("grpc.so_reuseport", 0),
+        # On by default: a second server on the same port would silently share its calls.
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.keepalive_time_ms", _ms(config.keepalive_s)),
         ("grpc.keepalive_timeout_ms", _ms(config.keepalive_timeout_s)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -47,3 +47,7 @@ class CostModel:
             self.encode_ms + self.encode_ms_per_token * num_tokens
         )
         return 1000 * batch / round_ms
+
+
+# A model that takes no time: what is left is the service's own.
+INSTANT = CostModel(encode_ms=0, encode_ms_per_token=0, step_ms=0, step_ms_per_token=0, num_steps=1)

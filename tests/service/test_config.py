@@ -102,3 +102,10 @@ def test_every_setting_can_be_set_from_the_environment() -> None:
         section, key = name.split(".")
         env[f"QDTS_{section.upper()}__{key.upper()}"] = str(getattr(getattr(defaults, section), key))
     assert load_config(None, env) == defaults
+
+
+def test_operators_and_canaries_are_of_servers_of_one_process() -> None:
+    for settings in ({"admin.port": 1, "admin.token_file": "x"}, {"canary.model": "new"}):
+        assert load_config(None, {}, settings)
+        with pytest.raises(ConfigError, match=r"processes\.fronts: admin\.port and canary\.model"):
+            load_config(None, {}, {**settings, "processes.fronts": 2})

@@ -156,7 +156,8 @@ async def test_a_model_that_keeps_states_is_told_where_others_do(
     serve: Any, kit: Any, redis: RedisServer, config: Any
 ) -> None:
     stores = list[Any]()
-    sharing: Any = type("Sharing", (kit.Model,), {"share_states": lambda model, store: stores.append(store)})
+    told = {"share_states": lambda model, store: stores.append(store), "fetch": lambda model, prompt: None}
+    sharing: Any = type("Sharing", (kit.Model,), told)
     await serve(sharing(), redis=config(redis.url))
     await serve(sharing(), redis=config(redis.url, states=False))
     await serve(sharing())

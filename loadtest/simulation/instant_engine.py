@@ -1,0 +1,11 @@
+"""An engine process whose model takes no time: `python -m qdts.loadtest.simulation.instant_engine --directory ...`."""
+
+import sys
+
+from qdts.loadtest.simulation.costs import INSTANT
+from qdts.loadtest.simulation.instant_front import unpack
+from qdts.loadtest.simulation.summarizer import SimulatedSummarizer
+from qdts.service.processes import engine_process
+
+if __name__ == "__main__":
+    sys.exit(engine_process.run(load=lambda config: SimulatedSummarizer(INSTANT), unpack=unpack))

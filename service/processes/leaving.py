@@ -1,0 +1,74 @@
+"""How a front goes without a call that fails: it takes no new connection, and waits until those it has have gone.
+
+gRPC answers calls that meet its end on the wire with CANCELLED, and whoever watches health on a port that others share,
+too, would see "not serving" though a new connection would reach one that is. What is free of both is the
+renewal of connections (transport.max_connection_age_s): callers are told in time, on a server that goes on.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from qdts.service import logs
+from qdts.service.transport import TransportConfig
+
+LOOK_EVERY_S = 0.1
+# gRPC spreads the age of connections by so much, lest all come back at once.
+AGE_JITTER = 0.1
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+async def leave(port: int, config: TransportConfig, stop: asyncio.Event) -> None:
+    """Take no new connection on the port; `stop` is set when the last has gone, or is sent away."""
+    num_closed = stop_listening(port)
+    ends_at = asyncio.get_running_loop().time() + patience_s(config)
+    logs.info("leaving", listeners=num_closed, connections=num_connections(port))
+    while num_connections(port) and asyncio.get_running_loop().time() < ends_at:
+        await asyncio.sleep(LOOK_EVERY_S)
+    stop.set()
+
+
+def patience_s(config: TransportConfig) -> float:
+    """How long the last connection may last: to its renewal, and what it may finish then."""
+    return (1 + AGE_JITTER) * config.max_connection_age_s + config.max_connection_grace_s
+
+
+def stop_listening(port: int) -> int:
+    """End this process's listening on a port, whoever in it began that; how many sockets did."""
+    count = 0
+    for one in _sockets(port):
+        if _listens(one):
+            one.shutdown(socket.SHUT_RDWR)
+            count += 1
+    return count
+
+
+def num_connections(port: int) -> int:
+    """Connections to a port of this process's."""
+    return sum(not _listens(one) and _is_connected(one) for one in _sockets(port))
+
+
+def _sockets(port: int) -> Iterator[socket.socket]:
+    """This process's TCP sockets on a port, each for as long as it is looked at. gRPC does not tell its own."""
+    for name in os.listdir(_DESCRIPTORS):
+        with contextlib.suppress(OSError):  # it may have been closed meanwhile
+            if not os.readlink(_DESCRIPTORS / name).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                if one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port:
+                    yield one
+
+
+def _listens(one: socket.socket) -> bool:
+    return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _is_connected(one: socket.socket) -> bool:
+    try:
+        one.getpeername()
+    except OSError:
+        return False
+    return True

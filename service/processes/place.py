@@ -1,0 +1,154 @@
+"""One process that should always be there: started, looked after, started again when it has ended or is stuck."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+
+from qdts.errors import Unavailable
+from qdts.service import logs
+from qdts.service.heartbeat import LifecycleConfig, Since
+from qdts.service.processes.child import Child, Command
+from qdts.service.processes.probe import TIMEOUT_S, Said, ask
+
+LOOK_EVERY_S = 0.5
+# The most that one look without an answer counts for: of a supervisor that was held up itself, it says nothing.
+_MAX_SILENCE_PER_LOOK_S = 2 * (LOOK_EVERY_S + TIMEOUT_S)
+# Of what /livez may name, what a new process helps against. An engine that is away is no fault of its front.
+_STUCK = frozenset({"loop", "model"})
+
+
+class Place:
+    """Keeps a child in it from start() to stop(). Event loop only, but for what is read of it."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Callable[[], Command],
+        config: LifecycleConfig,
+        *,
+        count_restart: Callable[[str], None],
+        on_ready: Callable[[Child], None] = lambda child: None,
+    ) -> None:
+        """`command` is asked before each start, `on_ready` told after it."""
+        self.name = name
+        self.away = Since()
+        self.is_ready = False
+        self._command, self._config = command, config
+        self._count_restart, self._on_ready = count_restart, on_ready
+        self._child: Child | None = None
+        self.leaving: dict[Child, asyncio.Task[None]] = {}
+        self._children: set[Child] = set()  # those that leave and those that come, too
+        self._changing = asyncio.Lock()
+        self._keeping: asyncio.Task[None] | None = None
+        self._silent_s = 0.0
+        self._looked_at = 0.0
+
+    @property
+    def child(self) -> Child | None:
+        """The process that is in it and ready, if there is one."""
+        return self._child
+
+    async def start(self) -> None:
+        """Put the first one in it; Unavailable if it does not get ready. Later ones come by themselves."""
+        self.away.begin()
+        async with self._changing:
+            await self._put_in_place()
+        self._keeping = asyncio.ensure_future(self._keep())
+
+    async def renew(self, number: int, leave_s: float) -> None:
+        """Put another one beside it, then in its place; Unavailable if that does not get ready.
+
+        The old one is sent the signal and has so long to leave.
+        """
+        async with self._changing:
+            before = self._child
+            await self._put_in_place()
+        if before is not None:
+            self.leaving[before] = asyncio.ensure_future(self._leave(before, number, leave_s))
+
+    def send(self, number: int) -> None:
+        """A signal to the process that is in it, if there is one."""
+        if self._child is not None:
+            self._child.send(number)
+
+    async def stop(self, leave_s: float, number: int = signal.SIGTERM) -> None:
+        """Put nothing in it any more; what is there is sent the signal and leaves, within so long."""
+        for task in (self._keeping, *self.leaving.values()):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(child.stop(leave_s, number) for child in self._children))
+        self._child, self.is_ready = None, False
+
+    async def look(self) -> None:
+        """Ask how it is; what is stuck is killed. To be called every LOOK_EVERY_S."""
+        child, since = self._child, self._looked_at
+        self._looked_at = time.monotonic()
+        if child is None or child.admin_port is None:
+            return
+        lives = await asyncio.to_thread(ask, child.admin_port, "/livez")
+        ready = lives and await asyncio.to_thread(ask, child.admin_port, "/readyz")
+        if self._child is not child:  # another one by now
+            return
+        self.is_ready = ready is not None and ready.status == 200
+        self._silent_s += min(time.monotonic() - since, _MAX_SILENCE_PER_LOOK_S)
+        if lives is not None:
+            self._silent_s = 0.0
+        if self._is_stuck(lives):
+            logs.warning("process_stuck", name=self.name, pid=child.pid, part=lives.text if lives else None)
+            child.send(signal.SIGKILL)
+
+    def _is_stuck(self, lives: Said | None) -> bool:
+        if lives is None:
+            return self._silent_s > self._config.max_loop_stall_s
+        return lives.status != 200 and lives.text in _STUCK
+
+    async def _keep(self) -> None:
+        delay_s = self._config.restart_first_s
+        while True:
+            child = self._child
+            if child is None:
+                delay_s = await self._bring_back(delay_s)
+                continue
+            ready_at = time.monotonic()
+            status = await child.ended()
+            if self._child is not child:
+                continue
+            self._children.discard(child)
+            self._child, self.is_ready = None, False
+            self.away.begin()
+            logs.warning("process_ended", name=self.name, pid=child.pid, status=status)
+            if time.monotonic() - ready_at > self._config.restart_max_s:
+                delay_s = self._config.restart_first_s
+
+    async def _bring_back(self, delay_s: float) -> float:
+        """One attempt, after so long; how long to wait before the next."""
+        await asyncio.sleep(delay_s)
+        async with self._changing:
+            if self._child is None:
+                self._count_restart(self.name)
+                try:
+                    await self._put_in_place()
+                    logs.info("process_restarted", name=self.name, pid=self._child and self._child.pid)
+                except Unavailable as error:
+                    logs.warning("process_restart_failed", name=self.name, reason=str(error))
+        return min(2 * delay_s, self._config.restart_max_s)
+
+    async def _put_in_place(self) -> None:
+        child = await Child.start(self.name, self._command())
+        self._children.add(child)
+        try:
+            await child.wait_ready(self._config.max_engine_away_s)
+        except Unavailable:
+            self._children.discard(child)
+            raise
+        self._child, self.is_ready = child, True
+        self._silent_s, self._looked_at = 0.0, time.monotonic()
+        self.away.end()
+        self._on_ready(child)
+
+    async def _leave(self, child: Child, number: int, leave_s: float) -> None:
+        status = await child.stop(leave_s, number)
+        logs.info("process_left", name=self.name, pid=child.pid, status=status)
+        self._children.discard(child)
+        del self.leaving[child]

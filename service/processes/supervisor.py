@@ -1,0 +1,153 @@
+"""`qdts serve` as several processes: starts them, keeps them, passes signals on, answers the operators for them all.
+
+It takes no calls, loads no model and knows no gRPC, so that little can go wrong in it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+from qdts.errors import ConfigError
+from qdts.service import logs
+from qdts.service.admin import AdminEndpoint
+from qdts.service.config import ServerConfig
+from qdts.service.health import State
+from qdts.service.heartbeat import Liveness
+from qdts.service.processes import engines, fronts
+from qdts.service.processes.directory import Directory
+from qdts.service.processes.engines import Engines
+from qdts.service.processes.fronts import Fronts, front_config
+from qdts.service.processes.merged_metrics import MergedMetrics
+from qdts.service.processes.place import LOOK_EVERY_S, Place
+from qdts.service.processes.port import ReservedPort
+
+
+class Supervisor:
+    """Engines and fronts, from start() to stop()."""
+
+    def __init__(
+        self, config: ServerConfig, *, engine_module: str = engines.MODULE, front_module: str = fronts.MODULE
+    ) -> None:
+        """Takes the port. ConfigError where that, or a setting, cannot be."""
+        if config.shadow.model:
+            raise ConfigError("shadow.model: a shadow needs a server of one process, processes.fronts = 0")
+        self._config = config
+        self._port = ReservedPort(config.server.host, config.server.port)
+        self._directory = Directory.open(config.processes.directory)
+        told = front_config(config, port=self._port.number, directory=str(self._directory.path))
+        self.metrics = MergedMetrics(self._processes)
+        self.liveness = Liveness(config.lifecycle)
+        self._engines = Engines(
+            told,
+            self._directory,
+            count_restart=self.metrics.count_restart,
+            on_newer=lambda: self._fronts.hang_up(),
+            module=engine_module,
+        )
+        self._fronts = Fronts(
+            told,
+            count_restart=self.metrics.count_restart,
+            generation=lambda: self._engines.generation,
+            module=front_module,
+        )
+        self._is_leaving = False
+        self._endpoint: AdminEndpoint | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that calls come in on."""
+        return self._port.number
+
+    @property
+    def admin_port(self) -> int | None:
+        """The operators' port, if there is one."""
+        return self._endpoint.port if self._endpoint else None
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of those that are there, by name."""
+        return {place.name: place.child.pid for place in self._places if place.child is not None}
+
+    @property
+    def state(self) -> State:
+        """READY while one of the fronts is. Safe from any thread."""
+        if self._is_leaving:
+            return State.DRAINING
+        if any(place.is_ready for place in self._fronts.places):
+            return State.READY
+        return State.ENGINE_DOWN if any(place.child for place in self._fronts.places) else State.LOADING
+
+    def problem(self) -> str | None:
+        """What stands still for too long, or None. Safe from any thread."""
+        bound_s = self._config.lifecycle.max_engine_away_s
+        if problem := self.liveness.problem():
+            return problem
+        if self._engines.are_away_s > bound_s:
+            return "engine"
+        return "front" if min(place.away.seconds for place in self._fronts.places) > bound_s else None
+
+    async def start(self) -> None:
+        """Engines first, then fronts: who connects is answered from then on. Raises what keeps one from it."""
+        self._spawn(self.liveness.beat())
+        if self._config.metrics.enabled:
+            self._endpoint = self._open_endpoint()
+        await self._engines.start()
+        await self._fronts.start()
+        self._spawn(self._look())
+        logs.info("ready", port=self.port, admin_port=self.admin_port, fronts=len(self._fronts.places))
+
+    def swap_model(self) -> None:
+        """Engines with what engine.model names now, beside those that are there; then they take over."""
+        self._spawn(self._engines.swap())
+
+    def renew(self) -> None:
+        """Replace the fronts, one after the other."""
+        self._spawn(self._fronts.renew())
+
+    async def run_until(self, stop: asyncio.Event) -> int:
+        """Return 0 at `stop`. Whatever ends by itself is started again, so there is no other end."""
+        await stop.wait()
+        return 0
+
+    async def stop(self) -> None:
+        """Fronts drain while the engines are still there, then those end, too."""
+        logs.info("draining", state=self.state.value)
+        self._is_leaving = True
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fronts.stop()
+        await self._engines.stop()
+        if self._endpoint is not None:
+            await asyncio.to_thread(self._endpoint.close)
+        self._directory.remove()
+        self._port.close()
+        logs.info("stopped")
+
+    @property
+    def _places(self) -> Sequence[Place]:
+        return [*self._fronts.places, *self._engines.places]
+
+    def _processes(self) -> list[tuple[str, int | None]]:
+        """Names and operators' ports. Called from other threads."""
+        there = [(place.name, place.child) for place in self._places]
+        leaving = [(f"{child.name}-{child.pid}", child) for place in self._places for child in [*place.leaving]]
+        return [(name, child and child.admin_port) for name, child in (*there, *leaving)]
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.gather(*(place.look() for place in self._places))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _open_endpoint(self) -> AdminEndpoint:
+        host, port = self._config.metrics.host, self._config.metrics.port
+        try:
+            return AdminEndpoint(self.metrics, host=host, port=port, state=lambda: self.state, problem=self.problem)
+        except OSError as error:
+            raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)
