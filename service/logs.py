@@ -14,6 +14,9 @@ from typing import cast
 
 import structlog
 
+# Made once per configuration: making it anew for each line takes as long as writing the line.
+_configured: structlog.typing.FilteringBoundLogger | None = None
+
 
 class _StandardError:
     """Writes lines to whatever standard error is now. A log that cannot be written must not fail a call."""
@@ -44,6 +47,8 @@ def configure(level: str, *, process: str = "") -> None:
         logger_factory=_StandardError,
         cache_logger_on_first_use=False,
     )
+    global _configured
+    _configured = cast("structlog.typing.FilteringBoundLogger", structlog.get_logger().bind())
     # gRPC's own logger quotes exceptions of handlers; ours reports them without their text.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # So would Python's own last words on a thread.
@@ -101,4 +106,4 @@ def _named(process: str) -> structlog.typing.Processor:
 
 
 def _logger() -> structlog.typing.FilteringBoundLogger:
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger())
+    return _configured or cast("structlog.typing.FilteringBoundLogger", structlog.get_logger())

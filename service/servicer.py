@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 from google.rpc.status_pb2 import Status
 
@@ -97,8 +96,8 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
 
     def _read(self, message: pb.SummarizeRequest, context: CallContext, *, path: str = "") -> Request:
         """The request, and whose it is."""
-        asked = read_request(message, self._config.limits, path=path)
-        return replace(asked, tenant=tenant_of(context.invocation_metadata(), self._config.quotas.metadata_key))
+        tenant = tenant_of(context.invocation_metadata(), self._config.quotas.metadata_key)
+        return read_request(message, self._config.limits, path=path, tenant=tenant)
 
     def _deadline(self, context: CallContext) -> Deadline:
         bounds = self._config.deadlines
