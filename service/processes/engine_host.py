@@ -198,6 +198,7 @@ class EngineHost:
         self._server = await loop.create_unix_server(self._door.open, str(self._socket))
 
     def _changed(self) -> None:
+        """Calls and fronts have come or gone. Said at once: who is answered must not find its own call counted."""
         self._say()
         if self._is_retiring and (self._door is None or not self._door.num_fronts):
             self._retired.set()
