@@ -169,10 +169,10 @@ def _name(words: list[str]) -> str:
 
 
 class Clients:
-    """Each with a connection of its own, or with a new one for each call; each call is sent once."""
+    """Each with a connection of its own, or with a new one for each call; no call is asked twice."""
 
     def __init__(
-        self, port: int, *, num: int = 6, is_short: bool = False, tier: int = 0, timeout_s: float = 30
+        self, port: int, *, num: int = 6, is_short: bool = False, tier: Any = 0, timeout_s: float = 30
     ) -> None:
         self.faults: list[list[str]] = [[] for _ in range(num)]
         self.num_answered = [0] * num
@@ -186,8 +186,9 @@ class Clients:
 
     def _ask(self, number: int) -> None:
         while not self._end.is_set():
-            # Without a pool of its own, channels to one address share one connection.
-            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+            # Without a pool of its own, channels to one address share one connection. There is no retry policy: gRPC
+            # sends again only what a server has not begun, a stream that met its GOAWAY.
+            options = [("grpc.use_local_subchannel_pool", 1)]
             with grpc.insecure_channel(f"127.0.0.1:{self._port}", options=options) as channel:
                 stub: Any = pb_grpc.SummarizationServiceStub(channel)
                 self._call(number, stub)
