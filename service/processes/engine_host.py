@@ -136,6 +136,7 @@ class EngineHost:
         self._threads.close()
         if self._board is not None:
             self._board.close()
+            self._board = None  # fronts that disconnect from here on are told to nobody
         if self._redis is not None:
             await self._redis.close()
         if self._endpoint is not None:
