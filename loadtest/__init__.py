@@ -1,6 +1,7 @@
 """Everything that measures; knows the service and the models, and nothing knows it.
 
 report.py          the conventions every measurement keeps: --quick, --json, machine facts, results/*.json
+bench_hop.py       what it costs a call that its engine is another process
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
 bench_formats.py   quality, size and time of each number format of one model
 bench_front.py     what a front can take and what it adds, with an engine that takes no time: closed_loop.py

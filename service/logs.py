@@ -10,12 +10,25 @@ import sys
 import threading
 import traceback
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
 
-# The level, structlog's own before anybody sets one.
-_configured = ["debug"]
+Logger = structlog.typing.FilteringBoundLogger
+
+
+@dataclass(slots=True)
+class _Configured:
+    """How lines are written now: from which level on, and by whom, "" where there is one process."""
+
+    level: str = "debug"  # structlog's own before anybody sets one
+    process: str = ""
+    # Made once per configuration: making it anew for each line takes as long as writing the line.
+    logger: Logger | None = None
+
+
+_now = _Configured()
 
 
 class _StandardError:
@@ -35,10 +48,11 @@ class _StandardError:
 def configure(level: str, *, process: str = "") -> str:
     """One JSON object per line, with time and level, from `level` up; the level before.
 
-    `process` says which of several writes it.
+    `process` says which of several writes it, also in later configurations.
     """
-    before = level_now()
-    names: list[structlog.typing.Processor] = [_named(process)] if process else []
+    before = _now.level
+    _now.level, _now.process = level, process or _now.process
+    names: list[structlog.typing.Processor] = [_named(_now.process)] if _now.process else []
     structlog.configure(
         processors=[
             *names,
@@ -51,18 +65,17 @@ def configure(level: str, *, process: str = "") -> str:
         logger_factory=_StandardError,
         cache_logger_on_first_use=False,
     )
+    _now.logger = cast(Logger, structlog.get_logger().bind())
     # gRPC's own logger quotes exceptions of handlers; ours reports them without their text.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # So would Python's own last words on a thread.
     threading.excepthook = _thread_died
-    _configured.append(level)
-    del _configured[:-1]
     return before
 
 
 def level_now() -> str:
     """From which level on lines are written."""
-    return _configured[-1]
+    return _now.level
 
 
 def info(event: str, **fields: object) -> None:
@@ -115,5 +128,5 @@ def _named(process: str) -> structlog.typing.Processor:
     return add
 
 
-def _logger() -> structlog.typing.FilteringBoundLogger:
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger())
+def _logger() -> Logger:
+    return _now.logger or cast(Logger, structlog.get_logger())

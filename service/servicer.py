@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 from google.rpc.status_pb2 import Status
 
@@ -96,8 +95,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
 
     def _read(self, message: pb.SummarizeRequest, context: CallContext, *, path: str = "") -> Request:
         """The request, and whose it is."""
-        asked = read_request(message, self._config.limits, path=path)
-        return replace(asked, tenant=context.tenant)
+        return read_request(message, self._config.limits, path=path, tenant=context.tenant)
 
     def _deadline(self, context: CallContext) -> Deadline:
         bounds = self._config.deadlines

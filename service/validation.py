@@ -40,8 +40,11 @@ _LANGUAGE_TAG = re.compile(
 _Enum = TypeVar("_Enum", bound=IntEnum)
 
 
-def read_request(message: pb.SummarizeRequest, limits: Limits, *, path: str = "") -> Request:
-    """The request a message asks for, or InvalidRequest. `path` goes before the names of its fields."""
+def read_request(message: pb.SummarizeRequest, limits: Limits, *, path: str = "", tenant: str = "") -> Request:
+    """The request a message asks for, or InvalidRequest. `path` goes before the names of its fields.
+
+    `tenant` is whose it is: the message does not say.
+    """
     options = message.options
     return Request(
         query=_query(message.query, limits, f"{path}query"),
@@ -54,6 +57,7 @@ def read_request(message: pb.SummarizeRequest, limits: Limits, *, path: str = ""
         cache_policy=_enum(options.cache_policy, CachePolicy, CachePolicy.DEFAULT, f"{path}options.cache_policy"),
         request_id=_request_id(message.request_id, f"{path}request_id"),
         document_id=_at_most(message.document.document_id, limits.max_id_chars, f"{path}document.document_id"),
+        tenant=tenant,
     )
 
 
@@ -118,10 +122,11 @@ def _max_words(value: int, limits: Limits, field: str) -> int:
 def _enum(value: int, kind: type[_Enum], default: _Enum, field: str) -> _Enum:
     if value == 0:
         return default
-    if value not in kind.__members__.values():
+    try:
+        return kind(value)
+    except ValueError:
         known = ", ".join(f"{member.value} ({member.name})" for member in kind)
-        raise InvalidRequest(field, f"is {value}, which is unknown; must be 0 or one of {known}")
-    return kind(value)
+        raise InvalidRequest(field, f"is {value}, which is unknown; must be 0 or one of {known}") from None
 
 
 def _request_id(value: str, field: str) -> str:

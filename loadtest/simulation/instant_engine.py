@@ -1,4 +1,4 @@
-"""An engine process whose model takes no time: `python -m qdts.loadtest.simulation.instant_engine --directory ...`."""
+"""An engine process whose model takes no time, as its supervisor starts it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A front of a simulated model, as its supervisor starts it: `python -m qdts.loadtest.simulation.instant_front NAME`."""
+"""A front of a simulated model that takes no time, as its supervisor starts it."""
 
 import json
 import sys
@@ -34,9 +34,9 @@ def pack(prompt: SimulatedPrompt) -> bytes:
     return json.dumps([prompt.sentence.text, source.start, source.end, prompt.num_tokens, prompt.coverage]).encode()
 
 
-def unpack(data: bytes) -> SimulatedPrompt:
+def unpack(data: bytes | memoryview) -> SimulatedPrompt:
     """What pack() was given."""
-    text, start, end, num_tokens, coverage = json.loads(data)
+    text, start, end, num_tokens, coverage = json.loads(bytes(data))
     sentence = SummarySentence(text=text, source=Span(start, end))
     return SimulatedPrompt(sentence=sentence, num_tokens=num_tokens, coverage=coverage)
 

@@ -13,8 +13,9 @@ from qdts.service.processes.engine_pool import EnginePool
 from qdts.service.processes.reader import LoadReader, Reader, RemoteSummarizer, load_reader
 from qdts.service.processes.remote_engine import RemoteEngine
 
-# So long an engine may take to come up again while a front waits for it, and how often it looks.
-PATIENCE_S = 5.0
+# So long an engine may take to come up again while a front waits for it, and how often it looks: looking costs little,
+# and whoever has given up comes back later than the engine.
+PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.02
 
 OnDeath = Callable[[], None]

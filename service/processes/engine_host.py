@@ -136,6 +136,7 @@ class EngineHost:
         self._threads.close()
         if self._board is not None:
             self._board.close()
+            self._board = None  # fronts that disconnect from here on are told to nobody
         if self._redis is not None:
             await self._redis.close()
         if self._endpoint is not None:
@@ -198,6 +199,7 @@ class EngineHost:
         self._server = await loop.create_unix_server(self._door.open, str(self._socket))
 
     def _changed(self) -> None:
+        """Calls and fronts have come or gone. Said at once: who is answered must not find its own call counted."""
         self._say()
         if self._is_retiring and (self._door is None or not self._door.num_fronts):
             self._retired.set()

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from qdts import __version__
 from qdts.errors import Unavailable, Unsupported
 
 # Payload's bytes, kind, call
 _HEADER = struct.Struct("<IBQ")
 # More than the largest document that may be read, which its prompt carries.
 MAX_PAYLOAD = 64 << 20
-# The first payload of a front: what does not begin with it is not one of ours.
-GREETING = b"qdts engine 1"
+# The first payload of a front. Who says something else is not one of ours, or of another release: what follows is read
+# differently there, as may happen while a package is being replaced below a running server.
+GREETING = f"qdts {__version__}".encode()
 _PEER = struct.Struct("iII")  # process, user, group
 
 

@@ -24,12 +24,12 @@ STUCK_S = 5.0
 # More unread bytes than that, and no more is written but what was begun.
 MAX_UNREAD = 1 << 20
 
-Unpack = Callable[[bytes], Prompt]
+Unpack = Callable[[bytes | memoryview], Prompt]
 Fetch = Callable[[Prompt], Awaitable[None]]
 
 
 class FrontsDoor:
-    """All connections of one engine. `changed` is called when a call or a front has come or gone. Event loop only."""
+    """All connections of one engine. `changed` is called when calls or a front have come or gone. Event loop only."""
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class FrontConnection(asyncio.Protocol):
                 self._take(frame)
         except (QdtsError, ValueError) as error:
             self._drop(str(error))
+        self._loop.call_soon(self._door.changed)  # once the calls among them are in the engine's queue
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Its calls are nobody's any more."""
@@ -165,7 +166,6 @@ class FrontConnection(asyncio.Protocol):
         task = asyncio.ensure_future(self._answer(number, call))
         self._calls[number] = task
         task.add_done_callback(lambda _: self._forget(number))  # one that is cancelled early never begins
-        door.changed()
 
     async def _answer(self, number: int, call: Call) -> None:
         kind, payload = Kind.FAILED, messages.pack_error(Unavailable("the engine could not take it"))

@@ -7,28 +7,63 @@ renewal of connections (transport.max_connection_age_s): callers are told in tim
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qdts.service import logs
 from qdts.service.transport import TransportConfig
 
 LOOK_EVERY_S = 0.1
+# A connection that has begun is there after a round trip; then gRPC must have taken it.
+HANDSHAKE_S, MAX_ACCEPT_S = 0.1, 5.0
 # gRPC spreads the age of connections by so much, lest all come back at once.
 AGE_JITTER = 0.1
 _DESCRIPTORS = Path("/proc/self/fd")
 
+# Classic BPF (linux/filter.h) on the TCP header: SYN without ACK is dropped, all else passes.
+_SYN_FILTER = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF))
+)
+_SO_ATTACH_FILTER = 26
+# Of struct tcp_info (linux/tcp.h): tcpi_unacked, which of a listener is what waits to be accepted.
+_WAITING = struct.Struct("=24xI")
+
 
 async def leave(port: int, config: TransportConfig, stop: asyncio.Event) -> None:
     """Take no new connection on the port; `stop` is set when the last has gone, or is sent away."""
+    await turn_away(port)
     num_closed = stop_listening(port)
-    ends_at = asyncio.get_running_loop().time() + patience_s(config)
     logs.info("leaving", listeners=num_closed, connections=num_connections(port))
-    while num_connections(port) and asyncio.get_running_loop().time() < ends_at:
-        await asyncio.sleep(LOOK_EVERY_S)
+    await _wait_for(lambda: not num_connections(port), patience_s(config))
     stop.set()
+
+
+async def turn_away(port: int) -> None:
+    """Let no new connection begin here, and take all that have begun: the end of a listener resets those.
+
+    Who is turned away knocks again after a second, as for any lost packet, at the door of another.
+    """
+    for one in _sockets(port):
+        if _listens(one):
+            program = ctypes.create_string_buffer(_SYN_FILTER, len(_SYN_FILTER))
+            fields = struct.pack("HP", len(_SYN_FILTER) // 8, ctypes.addressof(program))
+            one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fields)
+    await asyncio.sleep(HANDSHAKE_S)
+    await _wait_for(lambda: not num_waiting(port), MAX_ACCEPT_S)
+
+
+def num_waiting(port: int) -> int:
+    """Connections to a port of this process's that nobody has accepted yet."""
+    return sum(
+        _WAITING.unpack(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.size))[0]
+        for one in _sockets(port)
+        if _listens(one)
+    )
 
 
 def patience_s(config: TransportConfig) -> float:
@@ -49,6 +84,12 @@ def stop_listening(port: int) -> int:
 def num_connections(port: int) -> int:
     """Connections to a port of this process's."""
     return sum(not _listens(one) and _is_connected(one) for one in _sockets(port))
+
+
+async def _wait_for(is_done: Callable[[], bool], within_s: float) -> None:
+    ends_at = asyncio.get_running_loop().time() + within_s
+    while not is_done() and asyncio.get_running_loop().time() < ends_at:
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _sockets(port: int) -> Iterator[socket.socket]:

@@ -45,7 +45,7 @@ class EngineFacts:
 class Call:
     """A prompt, packed, and how it is wanted."""
 
-    prompt: bytes
+    prompt: bytes | memoryview
     deadline_at: float
     priority: Priority
     num_tokens: int
@@ -55,7 +55,7 @@ class Call:
 def pack_call(call: Call) -> bytes:
     """For unpack_call."""
     head = _CALL.pack(call.deadline_at, call.num_tokens, call.priority, call.wants_text)
-    return head + call.prompt
+    return b"".join((head, call.prompt))
 
 
 def unpack_call(data: bytes) -> Call:
@@ -64,7 +64,7 @@ def unpack_call(data: bytes) -> Call:
         raise ValueError(f"a call of {len(data)} bytes")
     deadline_at, num_tokens, priority, wants_text = _CALL.unpack_from(data)
     return Call(
-        prompt=data[_CALL.size :],
+        prompt=memoryview(data)[_CALL.size :],
         deadline_at=deadline_at,
         priority=Priority(priority),
         num_tokens=num_tokens,

@@ -37,6 +37,11 @@ def test_an_intact_directory_is_accepted(released: Path) -> None:
     assert verify(released).digest == manifest.digest
 
 
+def test_a_model_is_called_by_its_name_and_digest(released: Path) -> None:
+    manifest = read(released)
+    assert manifest.label == f"tiny@{manifest.digest[:12]}"
+
+
 def test_the_digest_follows_the_weights(released: Path) -> None:
     before = read(released).digest
     (released / "model.safetensors").write_bytes(b"other")

@@ -248,3 +248,29 @@ async def test_stop_lets_what_runs_finish_and_fails_what_waits(kit: Any, eventua
     assert (await runs).summary.text == "One two three four."
     with pytest.raises(Draining):
         await waits
+
+
+async def test_what_cannot_be_counted_fails_alone(kit: Any, start: Start) -> None:
+    """A prompt from another process may be anything."""
+    model = kit.Model()
+    engine = start(model)
+    fine = [ask(engine, model, f"Number {i}.") for i in range(3)]
+    bad = asyncio.ensure_future(engine.generate(object(), deadline=Deadline.after(10)))
+    fine += [ask(engine, model, f"Number {i}.") for i in range(3, 6)]
+    with pytest.raises(Unavailable):
+        await bad
+    assert [(await each).summary.text for each in fine] == [f"Number {i}." for i in range(6)]
+    assert engine.is_alive
+
+
+async def test_how_many_would_be_written_with_one_more(kit: Any, start: Start, eventually: Any) -> None:
+    model = kit.Model()
+    engine = start(model, max_batch=2)
+    assert engine.next_batch == 1 and engine.taken_s is None
+    model.gate.clear()
+    jobs = [ask(engine, model, f"Number {i}.") for i in range(5)]
+    await eventually(lambda: engine.num_inside == 5 and model.num_steps == 1)
+    assert engine.next_batch == 2 and sum(engine.num_by_class.values()) == engine.num_waiting
+    model.gate.set()
+    await asyncio.gather(*jobs)
+    assert engine.taken_s is not None and engine.taken_s > 0

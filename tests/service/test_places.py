@@ -48,3 +48,11 @@ def test_higher_classes_come_before_lower_ones(places: Places) -> None:
 
 def test_before_anything_is_known_it_is_guessed() -> None:
     assert wait_s(Places(1, AdmissionConfig()), running=1) == pytest.approx(GUESS_S)
+
+
+def test_what_another_process_counts_is_taken_over(places: Places) -> None:
+    places.told(num_places=2, taken_s=1.0)
+    assert places.num_places == 2 and places.taken_s == 1.0
+    assert wait_s(places, running=2) == pytest.approx(0.5)
+    places.told(num_places=2, taken_s=None)
+    assert wait_s(places, running=2) == pytest.approx(GUESS_S / 2)

@@ -59,8 +59,8 @@ class Hosts:
         base = self._kit.config(processes=processes, engine=self._kit.Engine(max_batch=4, max_queue=100))
         return replace(base, **sections)
 
-    def unpack(self, data: bytes) -> Any:
-        text, place, coverage = json.loads(data)
+    def unpack(self, data: bytes | memoryview) -> Any:
+        text, place, coverage = json.loads(bytes(data))
         source = None if place is None else Span(*place)
         prompt = self._kit.Model().prepare("q", Document(text="Any."), max_words=1)
         return replace(prompt, sentence=SummarySentence(text=text, source=source), coverage=coverage)
@@ -177,7 +177,7 @@ class Model:
         generation.join(prompts)
         return generation
 
-sys.exit(engine_process.run(load=lambda config: Model(), unpack=lambda data: json.loads(data)))
+sys.exit(engine_process.run(load=lambda config: Model(), unpack=lambda data: json.loads(bytes(data))))
 """
 
 

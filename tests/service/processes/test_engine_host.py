@@ -144,3 +144,15 @@ async def test_no_model_is_nothing_to_run(hosts: Any, kit: Any, directory: Any) 
     with pytest.raises(ConfigError, match=r"engine\.model"):
         await host.start()
     await host.stop()
+
+
+async def test_fronts_that_are_still_there_when_it_ends_are_no_fault(hosts: Any, eventually: Any) -> None:
+    faults = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    host, model = await hosts.engine()
+    engine, reader = await hosts.front(model)
+    await ask(engine, reader)
+    await host.stop()
+    hosts.hosts.remove(host)
+    await eventually(lambda: not engine.is_alive and not host._door.connections)
+    assert faults == []

@@ -88,7 +88,7 @@ async def test_what_is_no_front_of_ours_is_dropped_and_nobody_else(hosts: Any, k
 
 
 @pytest.mark.parametrize(
-    "first", [b"GET / HTTP/1.1\r\n\r\n", a_call(1), frames.encode(Kind.HELLO, payload=b"qdts engine 2")]
+    "first", [b"GET / HTTP/1.1\r\n\r\n", a_call(1), frames.encode(Kind.HELLO, payload=b"qdts 0.0.0")]
 )
 async def test_who_does_not_say_what_it_is_is_dropped(hosts: Any, raw: Any, first: bytes) -> None:
     host, _ = await hosts.engine()

@@ -37,7 +37,7 @@ def test_a_summary_arrives_as_it_was(generated: Generated) -> None:
 @settings(deadline=None)
 def test_a_call_arrives_as_it_was(prompt: bytes, at: float, priority: Priority, wants: bool) -> None:
     call = Call(prompt=prompt, deadline_at=at, priority=priority, num_tokens=512, wants_text=wants)
-    assert messages.unpack_call(messages.pack_call(call)) == call
+    assert messages.unpack_call(messages.pack_call(call)) == call  # a view of bytes is equal to them
 
 
 def test_what_is_no_call_is_refused() -> None:

@@ -303,5 +303,5 @@ async def test_ten_thousand_cancelled_calls_leave_nothing(hosts: Any, kit: Any, 
     [connection] = host._door.connections
     assert not connection._texts and not only(engine)._link.calls
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files
     assert (await ask(engine, reader, "Well.")).summary.text == "Well."
