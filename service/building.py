@@ -31,8 +31,10 @@ class Builder:
         self._config, self._load = config, load
         self._metrics, self._liveness = metrics, liveness
         self._threads = TextThreads(config.engine.num_text_threads)
-        engine = config.engine
-        self.learned = Learned.of_engine(config.admission, num_places=engine.max_batch, max_queue=engine.max_queue)
+        engine, count = config.engine, config.processes.engines if config.processes.fronts else 1
+        self.learned = Learned.of_engine(
+            config.admission, num_places=count * engine.max_batch, max_queue=count * engine.max_queue
+        )
 
     async def load(self, engine: EngineConfig) -> Summarizer | None:
         """The model that the settings name, or None where they name none."""

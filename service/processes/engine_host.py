@@ -215,7 +215,7 @@ class EngineHost:
                 at=now,
                 num_places=self._engine.num_places,
                 max_queue=self._config.engine.max_queue,
-                num_running=max(0, self._engine.num_inside - sum(queued.values())),
+                num_running=self._engine.num_running,
                 queued=queued,
                 num_fronts=self._door.num_fronts,
                 taken_s=self._engine.taken_s,

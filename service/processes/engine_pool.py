@@ -134,11 +134,7 @@ class EnginePool:
             num_places=sum(engine.num_places for engine in engines) or 1,
             taken_s=sum(times) / len(times) if times else None,
         )
-        by_class = [engine.num_by_class for engine in engines]
-        queued = {each: sum(part[each] for part in by_class) for each in Priority}
-        return self._places.wait_s(
-            priority, num_queued=queued, num_running=sum(engine.num_running for engine in engines)
-        )
+        return self._places.wait_s(priority, num_queued=self.num_by_class, num_running=self.num_running)
 
     def expecting(self, priority: Priority) -> AbstractContextManager[None]:
         """Within the block one job more is on its way here, and counted so."""
