@@ -4,7 +4,6 @@ Query-free and tiny, so query and document can be compared without running a net
 of `models/prompt.py` come from here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -46,7 +45,3 @@ class Lexicon:
             return np.zeros((self.vectors.shape[1],), np.float32)
         mean = cast(Floats, self.idf[ids] @ self.unit_vectors(ids))
         return cast(Floats, mean / max(1e-6, float(np.linalg.norm(mean))))
-
-    def sentence_cosines(self, query: Ids, sentences: Sequence[Ids]) -> Floats:
-        """Cosine of the query's mean vector with each sentence's (N,)."""
-        return np.array([self.mean_vector(ids) for ids in sentences], np.float32) @ self.mean_vector(query)

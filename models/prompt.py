@@ -9,8 +9,6 @@ The markers let one token choose a sentence; the hints name the best-ranked ones
 thread.
 """
 
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +17,21 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from qdts.models.document import Document, Span
-from qdts.models.interaction import NUM_TEXT_FEATURES, QueryView, SentenceView, sentence_features, token_features
+from qdts.models.document import Document
+from qdts.models.interaction import (
+    NUM_SENTENCE_FEATURES,
+    NUM_TEXT_FEATURES,
+    QueryView,
+    SentenceView,
+    sentence_features,
+    token_features,
+)
 from qdts.models.lexicon import Lexicon
+from qdts.models.read_document import ReadDocument, ReadDocuments, ReadSentence
 from qdts.models.runtimes.base import Floats, Ids
-from qdts.models.text.bm25 import score_sentences
+from qdts.models.source_sentence import SourceSentence
 from qdts.models.text.passages import select_passages
-from qdts.models.text.sentences import split_sentences
-from qdts.models.text.words import STOPWORDS, Word, content_stems, split_words
+from qdts.models.text.words import STOPWORDS, content_stems
 from qdts.models.tokenizer import (
     DOCUMENT,
     END,
@@ -35,7 +40,6 @@ from qdts.models.tokenizer import (
     PAD,
     QUERY,
     TITLE,
-    Pieces,
     Tokenizer,
     marker,
 )
@@ -57,22 +61,17 @@ class PromptConfig:
     max_scanned_chars: int = 400_000
     # The share of `max_input_tokens` that the passages-only rung reads.
     passages_share: float = 0.4
+    # Documents of so many code points together are kept as they were read, for the next query; memory holds about
+    # thirty times as many bytes. 0: none.
+    max_kept_chars: int = 1_000_000
 
     def __post_init__(self) -> None:
         if self.max_input_tokens < self.max_query_tokens + self.max_title_tokens + 64:
             raise ValueError(f"max_input_tokens must leave 64 for the document, is {self.max_input_tokens}")
         if not 0 <= self.num_hints <= NUM_MARKERS:
             raise ValueError(f"num_hints must lie in [0, {NUM_MARKERS}], is {self.num_hints}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSentence:
-    """One sentence the decoder may quote: ids (T,) and the document's code points [starts, ends) of each."""
-
-    span: Span
-    ids: Ids
-    starts: Ids
-    ends: Ids
+        if self.max_kept_chars < 0:
+            raise ValueError(f"max_kept_chars must be at least 0, is {self.max_kept_chars}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +99,9 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._lexicon = lexicon
         self._config = config
+        self._documents = ReadDocuments(
+            tokenizer, lexicon, max_chars=config.max_scanned_chars, max_kept_chars=config.max_kept_chars
+        )
 
     @classmethod
     def load(cls, path: Path, config: PromptConfig) -> Self:
@@ -119,73 +121,66 @@ class PromptBuilder:
         passages_only: bool = False,
     ) -> Prompt:
         """Cut, score and select sentences, then lay them out. Never fails on a document that is not blank."""
-        text = _scanned(document.text, self._config.max_scanned_chars)
-        spans = split_sentences(text, document.language)
-        assert spans, "a blank document says nothing"
-        scores = score_sentences(query, text, spans)
-        query_ids = self._tokenizer.encode(query)[: self._config.max_query_tokens]
-        head = self._head(query_ids if mode == "joint" else None, document.title)
+        read = self._documents.read(document)
+        query_ids, view = self._read_query(query)
+        head = self._head(query_ids if mode == "joint" else None, read.title_ids)
+        scores = read.scores(content_stems(query))
         room = self._config.max_input_tokens - len(head) - 1
-        sources, scores = self._read(text, spans, scores, room=room, passages_only=passages_only)
-        query_view = self._query_view(query)
-        views = [_view(source, text, score) for source, score in zip(sources, scores, strict=True)]
-        by_sentence = sentence_features(query_view, views, self._lexicon)  # (N, 7)
+        chosen = self._choose(read, scores, room=room, passages_only=passages_only)
+        views = [_view(sentence, scores[i], read.num_held(i, view.stems)) for i, sentence in chosen.items()]
+        by_sentence = sentence_features(view, views, self._lexicon)  # (N, 7)
+        sources = tuple(sentence.source for sentence in chosen.values())
         return Prompt(
             encoder_ids=_encoder_ids(head, sources),
-            features=self._features(len(head), query_view, views, by_sentence),
+            features=self._features(len(head), view, views, by_sentence),
             prefix=_prefix(query_ids, _best(by_sentence, self._config.num_hints)),
-            sentences=tuple(sources),
-            text=text,
+            sentences=sources,
+            text=read.text,
             max_words=max_words,
-            coverage=_coverage(document.text, spans, sources),
+            coverage=_num_read(sources) / read.num_chars,
         )
 
-    def _head(self, query_ids: Ids | None, title: str) -> list[int]:
+    def _read_query(self, query: str) -> tuple[Ids, QueryView]:
+        """Its ids, and what the features go by: the words that carry meaning."""
+        words = [word for word in query.split() if word.strip("?!.,;:\"'").casefold() not in STOPWORDS]
+        whole, content = self._tokenizer.encode_pieces([query, " ".join(words) or query])
+        most = self._config.max_query_tokens
+        return whole.ids[:most], QueryView(ids=content.ids[:most], stems=frozenset(content_stems(query)))
+
+    def _head(self, query_ids: Ids | None, title_ids: Ids) -> list[int]:
         """What stands before the first sentence."""
-        title_ids = self._tokenizer.encode(title)[: self._config.max_title_tokens]
+        title_ids = title_ids[: self._config.max_title_tokens]
         head = [QUERY, *query_ids.tolist()] if query_ids is not None else []
         head += [TITLE, *title_ids.tolist()] if len(title_ids) else []
         return [*head, DOCUMENT]
 
-    def _query_view(self, query: str) -> QueryView:
-        words = [word for word in query.split() if word.strip("?!.,;:\"'").casefold() not in STOPWORDS]
-        ids = self._tokenizer.encode(" ".join(words) or query)[: self._config.max_query_tokens]
-        return QueryView(ids=ids, stems=frozenset(content_stems(query)))
-
-    def _read(
-        self, text: str, spans: Sequence[Span], scores: Sequence[float], *, room: int, passages_only: bool
-    ) -> tuple[list[SourceSentence], list[float]]:
-        """The sentences to read, tokenised, in document order; and their scores."""
+    def _choose(
+        self, read: ReadDocument, scores: Sequence[float], *, room: int, passages_only: bool
+    ) -> dict[int, ReadSentence]:
+        """The sentences to read by their index, in document order."""
         share = self._config.passages_share if passages_only else 1.0
-        chosen = select_passages(spans, scores, max_tokens=int(room * share), max_sentences=NUM_MARKERS)
-        pieces = self._tokenizer.encode_pieces([spans[i].of(text) for i in chosen])
+        chosen = select_passages(read.spans, scores, max_tokens=int(room * share), max_sentences=NUM_MARKERS)
         longest = min(self._config.max_sentence_tokens, room - 1)
-        sources = [_source(spans[i], piece, longest) for i, piece in zip(chosen, pieces, strict=True)]
-        kept = _fitting(sources, [scores[i] for i in chosen], room)
-        return [sources[k] for k in kept], [scores[chosen[k]] for k in kept]
+        sentences = [sentence.cut(longest, self._lexicon) for sentence in read.sentences(chosen)]
+        kept = _fitting(sentences, [scores[i] for i in chosen], room)
+        return {chosen[k]: sentences[k] for k in kept}
 
     def _features(self, head_len: int, query: QueryView, views: Sequence[SentenceView], by_sentence: Floats) -> Floats:
-        blocks = [np.zeros((head_len, NUM_TEXT_FEATURES), np.float32)]
-        for view, row in zip(views, by_sentence, strict=True):
-            by_token = token_features(query, view, self._lexicon)  # (1 + T, 3)
-            blocks.append(np.concatenate([np.tile(row, (len(by_token), 1)), by_token], axis=1))
-        blocks.append(np.zeros((1, NUM_TEXT_FEATURES), np.float32))
-        return np.concatenate(blocks)  # (S, F)
+        lengths = [1 + len(view.ids) for view in views]
+        features = np.zeros((head_len + sum(lengths) + 1, NUM_TEXT_FEATURES), np.float32)  # (S, F)
+        features[head_len:-1, :NUM_SENTENCE_FEATURES] = np.repeat(by_sentence, lengths, axis=0)
+        features[head_len:-1, NUM_SENTENCE_FEATURES:] = token_features(query, views, self._lexicon)
+        return features
 
 
-def _scanned(text: str, max_chars: int) -> str:
-    """The beginning of `text`. White space at its head is not counted, so something is always read."""
-    return text[: len(text) - len(text.lstrip()) + max_chars]
-
-
-def _fitting(sources: Sequence[SourceSentence], scores: Sequence[float], room: int) -> list[int]:
-    """Which sources fit in `room` tokens: nearly always all, but the estimate that chose them can be short.
+def _fitting(sentences: Sequence[ReadSentence], scores: Sequence[float], room: int) -> list[int]:
+    """Which sentences fit in `room` tokens: nearly always all, but the estimate that chose them can be short.
 
     The first sentence goes first and then the best, so that what is left off is what matters least.
     """
     kept: list[int] = []
-    for index in sorted(range(len(sources)), key=lambda i: (i > 0, -scores[i], i)):
-        cost = 1 + len(sources[index].ids)
+    for index in sorted(range(len(sentences)), key=lambda i: (i > 0, -scores[i], i)):
+        cost = 1 + len(sentences[index].source.ids)
         if cost <= room:
             kept.append(index)
             room -= cost
@@ -213,37 +208,16 @@ def _best(by_sentence: Floats, num_hints: int) -> list[int]:
     return np.argsort(-by_sentence[:, 5], kind="stable")[:num_hints].tolist()
 
 
-def _source(span: Span, pieces: Pieces, allowed: int) -> SourceSentence:
-    return SourceSentence(
-        span=span,
-        ids=pieces.ids[:allowed],
-        starts=pieces.starts[:allowed] + span.start,
-        ends=pieces.ends[:allowed] + span.start,
-    )
-
-
-def _view(source: SourceSentence, text: str, score: float) -> SentenceView:
-    words = split_words(source.span.of(text))
+def _view(sentence: ReadSentence, score: float, num_held: int) -> SentenceView:
     return SentenceView(
-        ids=source.ids,
-        token_stems=_token_stems(source, words),
-        bag=Counter(word.stem for word in words),
+        ids=sentence.source.ids,
+        token_stems=sentence.token_stems,
+        vector=sentence.vector,
         bm25=score,
+        num_held=num_held,
     )
 
 
-def _token_stems(source: SourceSentence, words: Sequence[Word]) -> tuple[str, ...]:
-    """For each token the stem of the word it ends in, "" for punctuation. `words` are the sentence's."""
-    starts = [word.start for word in words]
-    stems: list[str] = []
-    for end in (source.ends - source.span.start).tolist():
-        place = bisect_right(starts, end - 1) - 1
-        stems.append(words[place].stem if place >= 0 and words[place].end >= end else "")
-    return tuple(stems)
-
-
-def _coverage(text: str, spans: Sequence[Span], sources: Sequence[SourceSentence]) -> float:
-    """The share of the document's code points that was read, white space around sentences left aside."""
-    num_read = sum(int(source.ends[-1]) - source.span.start for source in sources)
-    between = spans[-1].end - spans[0].start - sum(len(span) for span in spans)
-    return num_read / (len(text.strip()) - between)
+def _num_read(sources: Sequence[SourceSentence]) -> int:
+    """Code points of what is read."""
+    return sum(int(source.ends[-1]) - source.span.start for source in sources)

@@ -1,6 +1,7 @@
 """A prompt as bytes, for a process that has the model, and back: plain numbers, nothing that could run code.
 
-header | features | encoder ids, prefix | sentences: spans, lengths | their tokens: ids, starts, ends | text, UTF-8
+header | features | encoder ids, prefix | sentences: spans, lengths | their tokens: ids, starts, ends, words before, and
+for each sentence its words | clause ends, a byte each | text, UTF-8
 
 Little-endian, 4 bytes a number. Ids are those of one tokenizer: both sides must have loaded the same model.
 """
@@ -10,7 +11,8 @@ import struct
 import numpy as np
 
 from qdts.models.document import Span
-from qdts.models.prompt import Prompt, SourceSentence
+from qdts.models.prompt import Prompt
+from qdts.models.source_sentence import SourceSentence
 
 # Mark, words, coverage; how many encoder ids, features of each, prefix ids, sentences, tokens of them, bytes of text
 _HEADER = struct.Struct("<4sidIIIIII")
@@ -43,10 +45,12 @@ def pack_prompt(prompt: Prompt) -> bytes:
             *(sentence.ids for sentence in sentences),
             *(sentence.starts for sentence in sentences),
             *(sentence.ends for sentence in sentences),
+            *(sentence.words_before for sentence in sentences),
         ]
     )
+    clause_ends = b"".join(sentence.clause_ends.tobytes() for sentence in sentences)
     features = np.ascontiguousarray(prompt.features, "<f4")
-    return b"".join([header, features.tobytes(), numbers.astype("<i4").tobytes(), text])
+    return b"".join([header, features.tobytes(), numbers.astype("<i4").tobytes(), clause_ends, text])
 
 
 def unpack_prompt(data: bytes | memoryview) -> Prompt:
@@ -56,21 +60,31 @@ def unpack_prompt(data: bytes | memoryview) -> Prompt:
     mark, max_words, coverage, num_ids, width, num_prefix, num_sentences, num_tokens, num_text = _HEADER.unpack_from(
         data
     )
-    num_floats, num_ints = num_ids * width, num_ids + num_prefix + 3 * num_sentences + 3 * num_tokens
-    text_at = _HEADER.size + 4 * (num_floats + num_ints)
+    num_floats, num_ints = num_ids * width, num_ids + num_prefix + 4 * num_sentences + 4 * num_tokens
+    clauses_at = _HEADER.size + 4 * (num_floats + num_ints)
+    text_at = clauses_at + num_tokens
     if mark != _MARK or len(data) != text_at + num_text:
         raise ValueError(f"{len(data)} bytes are no prompt")
     features = np.frombuffer(data, "<f4", num_floats, _HEADER.size).astype(np.float32)
     ints = np.frombuffer(data, "<i4", num_ints, _HEADER.size + 4 * num_floats).astype(np.int64)
-    cuts = np.cumsum([num_ids, num_prefix, 2 * num_sentences, num_sentences, num_tokens, num_tokens])
-    encoder_ids, prefix, spans, lengths, ids, starts, ends = np.split(ints, cuts)
+    clause_ends = np.frombuffer(data, np.uint8, num_tokens, clauses_at) != 0
+    cuts = np.cumsum([num_ids, num_prefix, 2 * num_sentences, num_sentences, num_tokens, num_tokens, num_tokens])
+    encoder_ids, prefix, spans, lengths, ids, starts, ends, words_before = np.split(ints, cuts)
     if (lengths < 0).any() or int(lengths.sum()) != num_tokens:
         raise ValueError("a prompt's sentences have other lengths than their tokens")
     sentences: list[SourceSentence] = []
     places, begin = spans.tolist(), 0
     for index, length in enumerate(lengths.tolist()):
         part, span = slice(begin, begin + length), Span(places[2 * index], places[2 * index + 1])
-        sentences.append(SourceSentence(span=span, ids=ids[part], starts=starts[part], ends=ends[part]))
+        source = SourceSentence(
+            span=span,
+            ids=ids[part],
+            starts=starts[part],
+            ends=ends[part],
+            clause_ends=clause_ends[part],
+            words_before=words_before[begin + index : begin + index + length + 1],
+        )
+        sentences.append(source)
         begin += length
     return Prompt(
         encoder_ids=encoder_ids,

@@ -25,6 +25,10 @@ SPECIAL_TOKENS = (
     *(f"<s{i}>" for i in range(NUM_MARKERS)),
 )
 
+# Up to so many texts are encoded one after the other: waking the tokenizer's threads costs more than they save, and
+# they would compete with the model's.
+_MAX_ALONE = 64
+
 # NONE says that a document does not answer its query. The first tokenizers called that id <reserved>.
 _OLD_NAMES = {NONE: "<reserved>"}
 
@@ -82,8 +86,10 @@ class Tokenizer:
 
     def encode_pieces(self, texts: Sequence[str]) -> list[Pieces]:
         """Ids and places of each text on its own."""
-        encodings = self._backend.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
-        return [_pieces(encoding) for encoding in encodings]
+        encodable = [_encodable(text) for text in texts]
+        if len(texts) <= _MAX_ALONE:
+            return [_pieces(self._backend.encode(text, add_special_tokens=False)) for text in encodable]
+        return [_pieces(encoding) for encoding in self._backend.encode_batch(encodable, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens left out."""

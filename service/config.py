@@ -110,6 +110,8 @@ class EngineConfig:
     # up to so many bytes, for the next query; what each is worth stands on the model's card.
     mode: Literal["joint", "indexed"] = "joint"
     states_bytes: int = 256 * 1024 * 1024
+    # Documents of so many code points are kept as they were read, at about thirty bytes each, for the next query.
+    kept_chars: int = 1_000_000
     # What TIER_AUTO means: whichever answers better by `qdts eval`, see the card of the model that ships.
     auto: Literal["generative", "extractive"] = "generative"
 
@@ -119,6 +121,7 @@ class EngineConfig:
         require_between("engine.max_encode_tokens", self.max_encode_tokens, 1, 1 << 24)
         require_between("engine.max_queue", self.max_queue, 1, 1_000_000)
         require_between("engine.num_text_threads", self.num_text_threads, 1, 1024)
+        require_between("engine.kept_chars", self.kept_chars, 0, 1 << 40)
         require_between("engine.states_bytes", self.states_bytes, 0, 1 << 40)
 
 

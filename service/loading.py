@@ -15,6 +15,7 @@ def load_model(config: EngineConfig) -> Summarizer | None:
     if path is None:
         return None
     # Imported here: a server without a model needs no runtime.
+    from qdts.models.prompt import PromptConfig
     from qdts.models.summarizer import Summarizer as GenerativeSummarizer
     from qdts.models.summarizer import SummarizerConfig
 
@@ -25,5 +26,6 @@ def load_model(config: EngineConfig) -> Summarizer | None:
         max_batch=config.max_batch,
         mode=config.mode,
         states_bytes=config.states_bytes,
+        prompt=PromptConfig(max_kept_chars=config.kept_chars),
     )
     return GenerativeSummarizer.load(path, settings)

@@ -42,7 +42,7 @@ class Example:
 def make_example(builder: PromptBuilder, query: str, document: Document, reference: str) -> Example | None:
     """The example for one row; None where the document does not hold the reference."""
     prompt = builder.build(query, document, max_words=64)
-    sentences = copy_sentences(prompt.sentences, prompt.text)
+    sentences = copy_sentences(prompt.sentences)
     span = find_span(prompt.text, reference)
     if span is not None:
         target = _extractive_target(prompt, sentences, span)

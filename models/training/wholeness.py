@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
-from qdts.models.copy_source import ends_clause
+from qdts.models.source_sentence import ends_clause
 from qdts.models.text.extractive import quote
 from qdts.models.text.sentences import split_sentences
 

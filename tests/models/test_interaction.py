@@ -1,7 +1,5 @@
 """The ten features, by hand."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
@@ -13,9 +11,9 @@ QUERY = QueryView(ids=np.array([1]), stems=frozenset({"cat", "sit"}))
 
 
 def sentence(ids: list[int], stems: list[str], bm25: float) -> SentenceView:
-    return SentenceView(
-        ids=np.array(ids, np.int64), token_stems=tuple(stems), bag=Counter(s for s in stems if s), bm25=bm25
-    )
+    tokens = np.array(ids, np.int64)
+    held = len(QUERY.stems.intersection(stems))
+    return SentenceView(ids=tokens, token_stems=stems, vector=LEXICON.mean_vector(tokens), bm25=bm25, num_held=held)
 
 
 CAT = sentence([1, 0], ["cat", ""], bm25=5.0)
@@ -30,12 +28,12 @@ def test_sentence_columns() -> None:
 
 
 def test_token_columns_begin_with_the_marker() -> None:
-    found = token_features(QUERY, CAT, LEXICON)
+    found = token_features(QUERY, [CAT], LEXICON)
     assert found == pytest.approx(np.array([[0, 0, 1], [1.0, 1.0, 0], [0, 0, 0]]))
 
 
 def test_together_they_are_all_features() -> None:
-    columns = sentence_features(QUERY, [CAT], LEXICON).shape[1] + token_features(QUERY, CAT, LEXICON).shape[1]
+    columns = sentence_features(QUERY, [CAT], LEXICON).shape[1] + token_features(QUERY, [CAT], LEXICON).shape[1]
     assert columns == NUM_TEXT_FEATURES
 
 
@@ -46,4 +44,10 @@ def test_a_query_that_shares_nothing_says_so_without_a_division_by_zero() -> Non
     assert np.isfinite(found).all()
     assert found[:, 5].tolist() == [1.0, 0.5], "among equals the first ranks first"
     assert found[:, 2].tolist() == [0.0, 0.0]
-    assert token_features(nothing, quiet, LEXICON).tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert token_features(nothing, [quiet], LEXICON).tolist() == [[0, 0, 1], [0, 0, 0]]
+
+
+def test_a_sentences_token_columns_do_not_depend_on_the_others() -> None:
+    together = token_features(QUERY, [CAT, DOG, CAT], LEXICON)
+    apart = np.concatenate([token_features(QUERY, [one], LEXICON) for one in (CAT, DOG, CAT)])
+    assert together.tobytes() == apart.tobytes()

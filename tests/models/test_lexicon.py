@@ -36,8 +36,3 @@ def test_anything_else_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray])
 def test_mean_vectors_are_weighted_by_idf() -> None:
     assert LEXICON.mean_vector(ids(0, 1)) == pytest.approx(np.array([0.5, 1.0]) / np.sqrt(1.25))
     assert LEXICON.mean_vector(ids()).tolist() == [0.0, 0.0]
-
-
-def test_cosines_of_sentences() -> None:
-    found = LEXICON.sentence_cosines(ids(1), [ids(1), ids(0), ids(2), ids()])
-    assert found == pytest.approx([1.0, 0.0, -1.0, 0.0])

@@ -30,7 +30,7 @@ def assert_same(one: Prompt, other: Prompt) -> None:
     assert len(one.sentences) == len(other.sentences)
     for first, second in zip(one.sentences, other.sentences, strict=True):
         assert first.span == second.span
-        for name in ("ids", "starts", "ends"):
+        for name in ("ids", "starts", "ends", "clause_ends", "words_before"):
             assert getattr(first, name).dtype == getattr(second, name).dtype
             assert np.array_equal(getattr(first, name), getattr(second, name)), name
     assert (one.text, one.max_words, one.coverage) == (other.text, other.max_words, other.coverage)

@@ -6,9 +6,9 @@ Spans of a document; knows no query, no score and no tokenizer.
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from qdts.models.copy_source import ends_clause
 from qdts.models.decoding.copying import MIN_PIECE_WORDS as _MIN
 from qdts.models.document import Span
+from qdts.models.source_sentence import ends_clause
 from qdts.models.text.words import word_starts
 
 MAX_MARKS = 24

@@ -37,7 +37,7 @@ def target_text(builder: PromptBuilder, tokenizer: Tokenizer, reference: str) ->
 
 def check_grammar(builder: PromptBuilder, made: Example, query: str, document: Document) -> None:
     prompt = builder.build(query, document, max_words=64)
-    state = CopyState(copy_sentences(prompt.sentences, prompt.text), END, max_words=1_000, trims=True)
+    state = CopyState(copy_sentences(prompt.sentences), END, max_words=1_000, trims=True)
     for token in made.target.tolist():
         assert not state.finished
         assert token in state.allowed(), f"{token} is not among {state.allowed()}"

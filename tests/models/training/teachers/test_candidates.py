@@ -25,7 +25,7 @@ def test_clauses_are_the_pieces_of_the_copy_constraint(builder: PromptBuilder) -
     num_cut = 0
     for row in load_row_file()[::12]:
         prompt = builder.build(row.query, Document(text=row.document), max_words=64)
-        sentences = copy_sentences(prompt.sentences, prompt.text)
+        sentences = copy_sentences(prompt.sentences)
         for index, (source, sentence) in enumerate(zip(prompt.sentences, sentences, strict=True)):
             if source.ends[-1] < source.span.end:
                 continue  # a sentence too long to be read whole
