@@ -54,7 +54,7 @@ class Place:
         self.away.begin()
         async with self._changing:
             await self._put_in_place()
-        self._keeping = asyncio.ensure_future(self._keep())
+            self._look_after()
 
     async def renew(self, number: int, leave_s: float) -> None:
         """Put another one beside it, then in its place; Unavailable if that does not get ready.
@@ -64,6 +64,7 @@ class Place:
         async with self._changing:
             before = self._child
             await self._put_in_place()
+            self._look_after()  # this one, however long the other takes to leave
         if before is not None:
             self.leaving[before] = asyncio.ensure_future(self._leave(before, number, leave_s))
 
@@ -103,6 +104,11 @@ class Place:
             return self._silent_s > self._config.max_loop_stall_s
         return lives.status != 200 and lives.text in _STUCK
 
+    def _look_after(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._keeping = asyncio.ensure_future(self._keep())
+
     async def _keep(self) -> None:
         delay_s = self._config.restart_first_s
         while True:
@@ -112,8 +118,6 @@ class Place:
                 continue
             ready_at = time.monotonic()
             status = await child.ended()
-            if self._child is not child:
-                continue
             self._children.discard(child)
             self._child, self.is_ready = None, False
             self.away.begin()

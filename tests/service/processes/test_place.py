@@ -124,6 +124,18 @@ async def test_renewal_is_there_before_the_old_one_is_told_to_leave(make: Make, 
     await eventually(lambda: place.child not in (new, None), 30)
 
 
+async def test_new_one_is_looked_after_while_the_old_one_leaves(make: Make, eventually: Any) -> None:
+    place = make()
+    await place.start()
+    old = place.child
+    await place.renew(signal.SIGCONT, 60)  # which the old one does not heed
+    new = place.child
+    assert new is not None and old is not None
+    new.send(signal.SIGKILL)
+    await eventually(lambda: place.child not in (new, None), 30)
+    assert old in place.leaving and not gone(old.pid)
+
+
 async def test_failed_renewal_changes_nothing(make: Make, forbidden: Path) -> None:
     place = make()
     await place.start()
@@ -139,10 +151,7 @@ async def test_stop_during_a_renewal_leaves_nothing(make: Make) -> None:
     await place.start()
     before = place.child
     assert before is not None
-    renewing = asyncio.ensure_future(place.renew(signal.SIGCONT, 60))  # which it does not heed
-    while not place.leaving and not renewing.done():
-        await asyncio.sleep(0.01)
-    await renewing
+    await place.renew(signal.SIGCONT, 60)  # which it does not heed
     after = place.child
     await place.stop(30)
     assert after is not None and gone(after.pid) and gone(before.pid)
