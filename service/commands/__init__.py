@@ -7,6 +7,7 @@ finetune.py    train the released one on rows of one's own
 model.py       what a model directory is, and whether its files are the ones released
 bench.py       a running server under rising load; how many such servers a load needs
 backend.py     who answers `summarize` and `batch`: a server, or this process
+connection.py  how a server is reached: TLS, a token, metadata
 """
 
 from typing import Any, Protocol
