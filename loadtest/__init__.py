@@ -4,7 +4,7 @@ report.py          the conventions every measurement keeps: --quick, --json, mac
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
 bench_formats.py   quality, size and time of each number format of one model
 overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
-soak.py            what stays behind after minutes of load and ten thousand callers who left
+soak.py            what stays behind after minutes of load and ten thousand callers who left; soak_plot.py
 locustfile.py      the same load from Locust, for those who have it; the extra `load`
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
