@@ -9,7 +9,8 @@ locustfile.py      the same load from Locust, the extra `load`; locust_shapes.py
 bench_batching.py  what engine.max_batch above 1 brings under load
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
-faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py, counting_model.py
+faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py,
+                   counting_model.py, counting_server.py
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/
 bench_roofline.py  how near a request is to what the CPU can do: roofline/
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/
