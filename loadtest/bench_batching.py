@@ -170,7 +170,7 @@ def read_config(args: argparse.Namespace) -> BatchingConfig:
 
 
 def main() -> int:
-    """Measure and report; 3 if requests were not sent at their time."""
+    """Measure and report; 3 if in a full run requests were not sent at their time."""
     parser = make_parser(__doc__ or "")
     parser.add_argument("--sizes", default="1,2,4,8", metavar="A,B", help="of engine.max_batch; default: 1,2,4,8")
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="of each load; default: 20")
@@ -184,7 +184,7 @@ def main() -> int:
         print(f"bench_batching: {fault}", file=sys.stderr)
         return 2
     finish("batching", args, figures)
-    return 0 if figures["is_reliable"] else 3
+    return 0 if figures["is_reliable"] or args.quick else 3
 
 
 if __name__ == "__main__":
