@@ -74,19 +74,10 @@ def plan(
     if num_tokens < 1:
         raise ValueError(f"num_tokens must be at least 1, is {num_tokens}")
     check_head_dim(head_dim)
-    check("past_key", past_key, (None if rows is not None else batch, None, num_heads, head_dim), (query.dtype,))
-    check("past_value", past_value, past_key.shape, (query.dtype,))
-    check("lengths", lengths, (batch,), INDICES)
-    check("new_key", new_key, query.shape, (query.dtype,))
-    check("new_value", new_value, query.shape, (query.dtype,))
-    check("positions", positions, (batch, num_tokens), INDICES)
-    check("visible", visible, (batch, num_tokens, num_tokens), (torch.bool,))
+    _check_past(query, past_key, past_value, lengths, rows)
+    _check_new(query, new_key, new_value, positions, visible)
     limit = check_bias(bias, num_heads)
-    if rows is not None:
-        check("rows", rows, (batch,), INDICES)
-        check_devices(query=query, rows=rows)
-    check_devices(query=query, past_key=past_key, past_value=past_value, lengths=lengths, new_key=new_key)
-    check_devices(query=query, new_value=new_value, positions=positions, visible=visible, bias=bias)
+    check_devices(query=query, bias=bias)
     out = torch.empty_like(query)
     block = min(MAX_BLOCK, max(16, power_of_two(num_tokens)))
     launch = Launch(
@@ -122,6 +113,33 @@ def cost(lengths: Sequence[int], *, num_tokens: int, num_heads: int, head_dim: i
         num_bytes=(2 * slots + 4 * batch * num_tokens) * width * item_bytes + batch * num_tokens**2,
         num_flops=4 * num_tokens * (slots + batch * num_tokens) * width,
     )
+
+
+def _check_past(query: Tensor, past_key: Tensor, past_value: Tensor, lengths: Tensor, rows: Tensor | None) -> None:
+    batch, _, num_heads, head_dim = query.shape
+    check("past_key", past_key, (None if rows is not None else batch, None, num_heads, head_dim), (query.dtype,))
+    check("past_value", past_value, past_key.shape, (query.dtype,))
+    check("lengths", lengths, (batch,), INDICES)
+    if rows is not None:
+        check("rows", rows, (batch,), INDICES)
+        check_devices(query=query, rows=rows)
+    check_devices(query=query, past_key=past_key, past_value=past_value, lengths=lengths)
+
+
+def _check_new(query: Tensor, new_key: Tensor, new_value: Tensor, positions: Tensor, visible: Tensor) -> None:
+    batch, num_tokens = query.shape[:2]
+    check("new_key", new_key, query.shape, (query.dtype,))
+    check("new_value", new_value, query.shape, (query.dtype,))
+    check("positions", positions, (batch, num_tokens), INDICES)
+    check("visible", visible, (batch, num_tokens, num_tokens), (torch.bool,))
+    check_devices(query=query, new_key=new_key, new_value=new_value, positions=positions, visible=visible)
+
+
+@triton.jit
+def biased(query, key, distance, bias_ptr, limit):
+    """Scores (T, K) in powers of two, of queries (T, D), keys (K, D) and their distances; bias_ptr is at distance 0."""
+    bias = tl.load(bias_ptr + tl.minimum(tl.maximum(distance, -limit), limit))
+    return (tl.dot(query, tl.trans(key), input_precision="ieee") + bias) * LOG2E
 
 
 @triton.jit
@@ -167,9 +185,7 @@ def decode_self_attention_kernel(
         used = slot < length
         past_offsets = past + slot[:, None] * row + columns[None, :]
         key = tl.load(past_key_ptr + past_offsets, mask=used[:, None], other=0.0)
-        distance = slot[None, :] - position[:, None]  # (T, SLOTS)
-        bias = tl.load(bias_ptr + tl.minimum(tl.maximum(distance, -limit), limit))
-        scores = (tl.dot(query, tl.trans(key), input_precision="ieee") + bias) * LOG2E
+        scores = biased(query, key, slot[None, :] - position[:, None], bias_ptr, limit)
         value = tl.load(past_value_ptr + past_offsets, mask=used[:, None], other=0.0)
         scores = tl.where(used[None, :], scores, LOWEST)
         values_sum, highest, weights_sum = see(values_sum, highest, weights_sum, scores, value)
@@ -180,9 +196,7 @@ def decode_self_attention_kernel(
         other_offsets = new + other[:, None] * row + columns[None, :]
         key = tl.load(new_key_ptr + other_offsets, mask=other_exists[:, None], other=0.0)
         other_position = tl.load(positions_ptr + sequence * num_tokens + other, mask=other_exists, other=0)
-        distance = other_position[None, :] - position[:, None]  # (T, T)
-        bias = tl.load(bias_ptr + tl.minimum(tl.maximum(distance, -limit), limit))
-        scores = (tl.dot(query, tl.trans(key), input_precision="ieee") + bias) * LOG2E
+        scores = biased(query, key, other_position[None, :] - position[:, None], bias_ptr, limit)
         pairs = (sequence * num_tokens + token)[:, None] * num_tokens + other[None, :]
         seen = tl.load(visible_ptr + pairs, mask=exists[:, None] & other_exists[None, :], other=0) != 0
         value = tl.load(new_value_ptr + other_offsets, mask=other_exists[:, None], other=0.0)

@@ -6,11 +6,13 @@ bench_startup.py   what an installation weighs, how fast a server is ready, how 
 bench_formats.py   quality, size and time of each number format of one model
 bench_front.py     what a front can take and what it adds, with an engine that takes no time: closed_loop.py
 overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
-soak.py            what stays behind after minutes of load and ten thousand callers who left
-locustfile.py      the same load from Locust, for those who have it; the extra `load`
+soak.py            what stays behind after minutes of load and ten thousand callers who left; soak_plot.py
+locustfile.py      the same load from Locust, the extra `load`; locust_shapes.py, locust_verdict.py
+bench_batching.py  what engine.max_batch above 1 brings under load
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
-faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py, counting_model.py
+faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py,
+                   counting_model.py, counting_server.py
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/
 bench_roofline.py  how near a request is to what the CPU can do: roofline/
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/

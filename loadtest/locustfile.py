@@ -10,8 +10,10 @@ tasks, even with constant_throughput, would be a closed loop: a user that waits 
 meanwhile. Response times count from the moment a request was to be sent. What could not be sent, because too many
 of a user's requests were in flight, is a failure named "unsent".
 
-QDTS_SHAPE chooses the load over time: steady (default), step, spike, ten_fold. Locust ends with status 1 if the
-requests that failed, or their 99th percentile, are above --max-fail-ratio and the deadline.
+QDTS_SHAPE chooses the load over time: steady (default), step, spike, ten_fold; QDTS_METHODS the calls: Summarize,
+StreamSummarize or both (default). Locust ends with status 1 if the requests that failed, or their 99th percentile, are
+above --max-fail-ratio and the deadline, and with 3 if that is so while requests were not sent at their time: then this
+machine was too busy, and nothing is said of the server.
 """
 
 import os
@@ -29,17 +31,23 @@ grpc_gevent.init_gevent()
 
 import gevent  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
-from locust import LoadTestShape, User, constant, events, task  # noqa: E402
+from locust import User, constant, events, task  # noqa: E402
+from locust.runners import WorkerRunner  # noqa: E402
 
+from qdts.errors import ConfigError  # noqa: E402
+from qdts.loadtest.locust_shapes import RATE_PER_USER, SHAPES  # noqa: E402
+from qdts.loadtest.locust_verdict import FIRST_MESSAGE, judge  # noqa: E402
 from qdts.models.evaluation.samples import load_row_file  # noqa: E402
 from qdts.service.bench.workload import RequestClass, Workload  # noqa: E402
 from qdts.service.client.config import channel_options  # noqa: E402
 from qdts.service.client.messages import to_proto  # noqa: E402
+from qdts.service.commands import connection  # noqa: E402
 from qdts.v1 import summarization_pb2 as pb  # noqa: E402
 from qdts.v1.summarization_pb2_grpc import SummarizationServiceStub  # noqa: E402
 
-RATE_PER_USER = 1.0
 MAX_IN_FLIGHT = 100  # of one user
+# Read once: a spike of users must not read files while it is to send.
+ROWS = load_row_file()
 # When the request that this greenlet sends was to be sent (time.monotonic()).
 INTENDED_AT: ContextVar[float] = ContextVar("intended_at")
 
@@ -67,7 +75,7 @@ class ReportingInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamCli
         try:
             for message in call:
                 if not num_bytes:
-                    self._report(f"{method} first message", None, 0)
+                    self._report(f"{method} {FIRST_MESSAGE}", None, 0)
                 num_bytes += message.ByteSize()
                 yield message
         except grpc.RpcError as fault:
@@ -97,6 +105,7 @@ class Source(User):
     abstract = True
     wait_time = constant(0)
     num_seen: ClassVar[int] = 0
+    lags_s: ClassVar[list[float]] = []  # of all users of this process: how much later than intended they sent
 
     def on_start(self) -> None:
         """Called by Locust."""
@@ -104,15 +113,14 @@ class Source(User):
         Source.num_seen += 1
         self.random = Random(f"{os.getpid()}-{Source.num_seen}")
         self.deadline_s = options.deadline_ms / 1000
-        self.workload = Workload(
-            load_row_file(), [RequestClass(deadline_ms=options.deadline_ms, cache_policy=options.cache)]
-        )
-        address = (self.host or "localhost:50051").rpartition("/")[-1]
-        # Every user its own connection, as every user of a load balancer would have.
-        channel = grpc.insecure_channel(address, (*channel_options(), ("grpc.use_local_subchannel_pool", 1)))
-        self.channel = grpc.intercept_channel(channel, ReportingInterceptor(self.environment))
-        self.stub: Any = SummarizationServiceStub(self.channel)
+        kind = RequestClass(deadline_ms=options.deadline_ms, cache_policy=options.cache)
+        self.workload = Workload(ROWS, [kind])
+        self.metadata = connection.read_client(options).metadata
+        self.channel = _open((self.host or "localhost:50051").rpartition("/")[-1], options)
+        intercepted = grpc.intercept_channel(self.channel, ReportingInterceptor(self.environment))
+        self.stub: Any = SummarizationServiceStub(intercepted)
         self.in_flight = Pool(MAX_IN_FLIGHT)
+        _wait_connected(self.channel, self.deadline_s)
         self.next_at = time.monotonic()
 
     def on_stop(self) -> None:
@@ -132,6 +140,7 @@ class Source(User):
 
     def _send(self, intended_at: float) -> None:
         INTENDED_AT.set(intended_at)
+        Source.lags_s.append(time.monotonic() - intended_at)
         [arrival] = self.workload.arrivals([0.0], seed=self.random.randrange(1 << 30))
         left_s = intended_at + self.deadline_s - time.monotonic()
         if left_s <= 0:
@@ -161,7 +170,7 @@ class UnarySource(Source):
 
     def call(self, message: pb.SummarizeRequest, timeout_s: float) -> None:
         """Send one request and read its answer."""
-        self.stub.Summarize(message, timeout=timeout_s)
+        self.stub.Summarize(message, timeout=timeout_s, metadata=self.metadata)
 
 
 class StreamingSource(Source):
@@ -171,56 +180,38 @@ class StreamingSource(Source):
 
     def call(self, message: pb.SummarizeRequest, timeout_s: float) -> None:
         """Send one request and read its answer."""
-        for _ in self.stub.StreamSummarize(pb.StreamSummarizeRequest(request=message), timeout=timeout_s):
+        wrapped = pb.StreamSummarizeRequest(request=message)
+        for _ in self.stub.StreamSummarize(wrapped, timeout=timeout_s, metadata=self.metadata):
             pass
 
 
-class TargetQps(LoadTestShape):
-    """`multiples` of --qps, each for its share of --seconds: users are requests per second."""
-
-    abstract = True
-    multiples: ClassVar[tuple[float, ...]] = (1.0,)
-
-    def tick(self) -> tuple[int, float] | None:
-        """Called by Locust every second."""
-        options = self.runner.environment.parsed_options if self.runner else None
-        if options is None or self.get_run_time() >= options.seconds:
-            return None
-        place = int(len(self.multiples) * self.get_run_time() / options.seconds)
-        num_users = max(1, round(options.qps * self.multiples[place] / RATE_PER_USER))
-        return num_users, 10_000.0  # all at once: a ramp would be another load than the one asked for
+def _open(address: str, options: Any) -> Any:
+    """A connection of its own for every user, as every user of a load balancer would have."""
+    pooled = (*channel_options(), ("grpc.use_local_subchannel_pool", 1))
+    tls = connection.read_client(options).tls
+    if tls is None:
+        return grpc.insecure_channel(address, pooled)
+    return grpc.secure_channel(address, tls.credentials(), pooled)
 
 
-class Steady(TargetQps):
-    """One rate."""
+def _wait_connected(channel: Any, timeout_s: float) -> None:
+    """Connecting is not the first request's time. Nobody there is the requests' failure, not this user's."""
+    try:
+        grpc.channel_ready_future(channel).result(timeout=timeout_s)
+    except grpc.FutureTimeoutError:
+        pass
 
 
-class Step(TargetQps):
-    """Up and down again."""
-
-    multiples = (0.8, 1.4, 0.8)
-
-
-class Spike(TargetQps):
-    """Five times the rate, for a moment."""
-
-    multiples = (0.5, 0.5, 5.0, 0.5, 0.5)
-
-
-class TenFold(TargetQps):
-    """Ten times the rate."""
-
-    multiples = (1.0, 10.0)
-
-
-_SHAPES = {"steady": Steady, "step": Step, "spike": Spike, "ten_fold": TenFold}
-_CHOSEN = _SHAPES[os.environ.get("QDTS_SHAPE", "steady")]
-# Locust takes the shape that it finds here, and there must be one.
-del Steady, Step, Spike, TenFold
-
-
-class Shape(_CHOSEN):
+class Shape(SHAPES[os.environ.get("QDTS_SHAPE", "steady")]):
     """The load over time that QDTS_SHAPE names."""
+
+
+# Locust takes every class of users that it finds here.
+_METHODS = os.environ.get("QDTS_METHODS", "both")
+if _METHODS == "Summarize":
+    del StreamingSource
+elif _METHODS == "StreamSummarize":
+    del UnarySource
 
 
 @events.init_command_line_parser.add_listener
@@ -231,19 +222,35 @@ def add_flags(parser: Any) -> None:
     parser.add_argument("--deadline-ms", type=float, default=1000.0, help="of each request, and the bar for p99")
     parser.add_argument("--max-fail-ratio", type=float, default=0.01, help="share of requests that may fail")
     parser.add_argument("--cache", choices=("default", "only_fresh", "refresh", "bypass"), default="bypass")
+    connection.add_flags(parser)
+
+
+@events.init.add_listener
+def check_flags(environment: Any, **_: Any) -> None:
+    """Called by Locust before any user is there: what does not fit together is said once."""
+    try:
+        connection.read_client(environment.parsed_options)
+    except ConfigError as fault:
+        raise SystemExit(f"qdts: {fault}") from None
+
+
+@events.report_to_master.add_listener
+def tell_lags(data: dict[str, Any], **_: Any) -> None:
+    """Called by Locust in a worker, before it reports."""
+    data["lags_s"], Source.lags_s = Source.lags_s, []
+
+
+@events.worker_report.add_listener
+def hear_lags(data: dict[str, Any], **_: Any) -> None:
+    """Called by Locust in the master, for each report."""
+    Source.lags_s += data.get("lags_s", [])
 
 
 @events.quitting.add_listener
-def judge(environment: Any, **_: Any) -> None:
-    """Called by Locust at its end: what the exit status is."""
-    options, total = environment.parsed_options, environment.stats.total
-    p99_ms = total.get_response_time_percentile(0.99) or 0.0
-    faults = []
-    if not total.num_requests:
-        faults.append("nothing was sent")
-    if total.fail_ratio > options.max_fail_ratio:
-        faults.append(f"{total.fail_ratio:.2%} failed, at most {options.max_fail_ratio:.2%}")
-    if p99_ms > options.deadline_ms:
-        faults.append(f"p99 {p99_ms:.0f} ms, at most {options.deadline_ms:.0f}")
-    print(f"qdts: {total.num_requests} requests, p99 {p99_ms:.0f} ms: {'; '.join(faults) or 'passed'}")
-    environment.process_exit_code = 1 if faults else 0
+def tell_verdict(environment: Any, **_: Any) -> None:
+    """Called by Locust at its end: what the exit status is. The master judges for its workers."""
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    verdict = judge(environment.stats, Source.lags_s, environment.parsed_options)
+    print(f"qdts: {verdict}")
+    environment.process_exit_code = verdict.status

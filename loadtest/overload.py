@@ -9,28 +9,31 @@ the model wrote, so that neither falling down the ladder nor refusing everybody 
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qdts.errors import ConfigError, QdtsError
-from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
-from qdts.loadtest.scenarios.config import Bars, Load, Scenario, Stream, load_scenario, names
-from qdts.loadtest.scenarios.faults import Redis, redis_running
-from qdts.loadtest.scenarios.run import Result, StreamResult, run_scenario
+from qdts.loadtest.report import RESULTS_DIR, finish, make_parser, record
+from qdts.loadtest.scenarios.config import Load, Scenario, Stream, load_scenario, names
+from qdts.loadtest.scenarios.run import Result, StreamResult, find_capacity, run_scenario
+from qdts.loadtest.scenarios.suite import Ran, SuiteConfig, is_reliable, run_one
+from qdts.loadtest.scenarios.suite import figures_of as suite_figures
+from qdts.loadtest.scenarios.suite import to_markdown as to_table
 from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.server import Served, ServedConfig
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.samples import load_row_file
-from qdts.service.bench.curve import Curve, CurveConfig, Point, measure_capacity
-from qdts.service.bench.driver import DriverConfig
+from qdts.service.bench.curve import Curve, Point
 from qdts.service.bench.report import can_plot, describe_run, row, save_plot, to_html, to_markdown
 from qdts.service.bench.workload import RequestClass
 
 QUICK_MULTIPLES = (1.0, 2.0, 5.0, 10.0)
 FULL_MULTIPLES = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 SCENARIOS = ("step", "priority_storm")
+ALL = "all"
 # The least or the most that each figure may be; peers and reasons: docs/capacity.md.
 AT_LEAST = {"goodput_ratio_10x": 0.9, "goodput_ratio_5x": 0.9, "goodput_ratio_2x": 0.9, "interactive_attainment": 0.994}
 AT_MOST = {"accepted_p99_over_slo": 1.0, "late_replies": 0.0, "wasted_steps": 0.0, "failed": 0.0}
@@ -76,7 +79,8 @@ def measure(config: OverloadConfig) -> Measured:
     """One server, all loads, from the lowest to the highest, then the scenarios."""
     rows = load_row_file()
     with Served(config.served) as served:
-        measured = Measured(capacity_qps=find_capacity(served, rows, config))
+        capacity_qps = find_capacity(served, rows, seconds=config.capacity_seconds, seed=config.seed)
+        measured = Measured(capacity_qps=capacity_qps)
         for number, multiple in enumerate(sorted(config.multiples)):
             scenario = constant_load(multiple, config)
             measured.points[multiple] = _run(scenario, served, rows, measured, config.seed + 100 * number)
@@ -86,18 +90,10 @@ def measure(config: OverloadConfig) -> Measured:
     return measured
 
 
-def find_capacity(served: Served, rows: Sequence[EvalRow], config: OverloadConfig) -> float:
-    """Undegraded answers per second that this server can give."""
-    kinds = (RequestClass(cache_policy="bypass"),)
-    driver = DriverConfig(url=served.url)
-    seconds = config.capacity_seconds
-    return measure_capacity(rows, CurveConfig(driver=driver, classes=kinds, capacity_seconds=seconds, seed=config.seed))
-
-
 def constant_load(multiple: float, config: OverloadConfig) -> Scenario:
     """So many times the capacity, for as long as a point lasts."""
     kind = RequestClass(deadline_ms=config.deadline_ms, cache_policy="bypass")
-    stream = Stream(phases=(Load(seconds=config.seconds, load=multiple),), kind=kind, bars=Bars())
+    stream = Stream(phases=(Load(seconds=config.seconds, load=multiple),), kind=kind)
     return Scenario(name=f"{multiple:g}x", about="", streams=(stream,))
 
 
@@ -129,7 +125,7 @@ def figures_of(measured: Measured) -> dict[str, object]:
         "recovery_s": step.recovery_s if step else None,
         "late_replies": sum(one.figures.late for one in results),
         "wasted_steps": sum(one.steps.wasted for one in results),
-        "health_p99_ms": at_10x.health_p99_ms,
+        "health_p99_ms": at_10x.server.health_p99_ms,
         "interactive_attainment": storm.figures.attainment if storm else None,
         "failed": sum(one.figures.failed for one in results),
         "capacity_qps": round(measured.capacity_qps, 2),
@@ -186,24 +182,6 @@ def write_report(measured: Measured, config: OverloadConfig, directory: Path = R
         save_plot(curve, directory / "overload.png")
 
 
-def run_one(name: str, config: OverloadConfig) -> dict[str, object]:
-    """One scenario alone, on a server with its settings and, if it breaks Redis, a Redis."""
-    scenario, rows = load_scenario(name), load_row_file()
-    if scenario.fault is None:
-        return _run_one(scenario, config, rows, None)
-    with redis_running() as redis:
-        settings = {key: redis.fill_in(value) for key, value in scenario.settings.items()}
-        return _run_one(replace(scenario, settings=settings), config, rows, redis)
-
-
-def _run_one(scenario: Scenario, config: OverloadConfig, rows: list[EvalRow], redis: Redis | None) -> dict[str, object]:
-    served_config = replace(config.served, settings={**config.served.settings, **scenario.settings})
-    with Served(served_config) as served:
-        capacity_qps = find_capacity(served, rows, config)
-        result = run_scenario(scenario, served, rows, capacity_qps=capacity_qps, seed=config.seed, redis=redis)
-    return {"scenario": scenario.name, "capacity_qps": capacity_qps, **result.to_json(), "missed": result.missed}
-
-
 def read_config(args: argparse.Namespace) -> OverloadConfig:
     """What the flags ask for."""
     if args.quick or args.simulated:
@@ -215,7 +193,7 @@ def read_config(args: argparse.Namespace) -> OverloadConfig:
 def main() -> int:
     """Measure, report, judge."""
     parser = make_parser(__doc__ or "")
-    parser.add_argument("--scenario", metavar="NAME", help=f"only this one: {', '.join(names())}, or a file")
+    parser.add_argument("--scenario", metavar="NAME", help=f"{', '.join(names())}, a file, or {ALL} in turn")
     parser.add_argument("--simulated", action="store_true", help="with --scenario: the simulated model")
     parser.add_argument("--seconds", type=float, default=15.0, metavar="S", help="of each load in a full run")
     parser.add_argument("--deadline", type=float, default=500.0, metavar="MS", help="in a full run; default: 500")
@@ -229,21 +207,44 @@ def main() -> int:
 
 def _judge(args: argparse.Namespace, config: OverloadConfig) -> int:
     if args.scenario:
-        args.quick = True  # one scenario must not replace the whole result
-        figures = run_one(args.scenario, config)
-        missed = list(map(str, figures["missed"] if isinstance(figures["missed"], list) else []))
-    else:
-        measured = measure(config)
-        figures = figures_of(measured)
-        missed = missed_bars(figures)
-        if not args.quick:
-            write_report(measured, config)
-            figures["curve"] = curve_of(measured, config).to_json()
-            figures["scenarios"] = {one.name: one.to_json() for one in measured.results}
+        return _judge_scenarios(args, config)
+    measured = measure(config)
+    figures = figures_of(measured)
+    missed = missed_bars(figures)
+    if not args.quick:
+        write_report(measured, config)
+        figures["curve"] = curve_of(measured, config).to_json()
+        figures["scenarios"] = {one.name: one.to_json() for one in measured.results}
+    _say(missed)
+    finish("overload", args, {**figures, "missed": missed})
+    return verdict(missed, is_reliable=bool(figures["is_reliable"]))
+
+
+def _judge_scenarios(args: argparse.Namespace, config: OverloadConfig) -> int:
+    """One scenario, or all that ship in turn; only all of them leave results."""
+    asked = names() if args.scenario == ALL else [args.scenario]
+    suite = SuiteConfig(served=config.served, capacity_seconds=config.capacity_seconds, seed=config.seed)
+    all_ran: list[Ran] = []
+    for name in asked:
+        all_ran.append(run_one(name, suite))
+        print(to_table(all_ran[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    args.quick = args.quick or args.scenario != ALL
+    figures = suite_figures(all_ran)
+    model = "the real model" if config.served.costs is None else "the simulated model"
+    result = record("scenarios", args, {"model": model, **figures})
+    if not args.quick:
+        (RESULTS_DIR / "scenarios.md").write_text(f"With {model}.\n\n{to_table(all_ran)}\n", encoding="utf-8")
+    print(to_table(all_ran), file=sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    missed = [bar for ran in all_ran for bar in ran.result.missed]
+    _say(missed)
+    return verdict(missed, is_reliable=is_reliable(all_ran))
+
+
+def _say(missed: Sequence[str]) -> None:
     for bar in missed:
         print(f"missed: {bar}", file=sys.stderr)
-    finish("overload", args, {**figures, "missed": missed})
-    return verdict(missed, is_reliable=bool(figures.get("is_reliable", True)))
 
 
 def verdict(missed: Sequence[str], *, is_reliable: bool) -> int:

@@ -7,23 +7,27 @@ caches fill). With --quick one minute on the simulated model. The exit status is
 """
 
 import argparse
+import math
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from qdts.errors import QdtsError
-from qdts.loadtest.overload import OverloadConfig, find_capacity
-from qdts.loadtest.report import finish, make_parser
+from qdts.loadtest.report import RESULTS_DIR, finish, make_parser
 from qdts.loadtest.scenarios.config import Load, Scenario, Stream, make_arrivals
+from qdts.loadtest.scenarios.run import find_capacity
 from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.server import Served, ServedConfig, Status
+from qdts.loadtest.soak_plot import save_plot
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.samples import load_row_file
 from qdts.service.bench.driver import DriverConfig, Run, drive_apart
 from qdts.service.bench.figures import describe
+from qdts.service.bench.report import can_plot
 from qdts.service.bench.workload import Arrival, RequestClass
 
 SAMPLE_EVERY_S = 1.0
@@ -40,6 +44,8 @@ MAX_GROWTH_MB = 2.0
 SPARE_FILES, SPARE_TASKS = 2, 0
 # Warm-up of whatever is made at the first call: memory counts from there on.
 WARM_S = 3.0
+# That a result holds, of all that were taken.
+MOST_SAMPLES = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,7 @@ def soak(config: SoakConfig) -> Soaked:
     """One server, warmed up, under load, left alone, looked at."""
     rows = load_row_file()
     with Served(config.served) as served:
-        capacity_qps = find_capacity(served, rows, OverloadConfig(served=config.served, capacity_seconds=WARM_S))
+        capacity_qps = find_capacity(served, rows, seconds=WARM_S)
         drive_apart(_arrivals(config, rows, capacity_qps, seconds=WARM_S), DriverConfig(url=served.url))
         before = _settled(served, None)
         samples: list[tuple[float, Status]] = []
@@ -157,7 +163,15 @@ def figures_of(soaked: Soaked, config: SoakConfig) -> dict[str, object]:
         "files_left": soaked.after.num_files - soaked.before.num_files,
         "slots_left": soaked.after.num_open,
         "tasks_most": max((status.num_tasks for _, status in soaked.samples), default=0),
+        "files_most": max((status.num_files for _, status in soaked.samples), default=0),
+        "slots_most": max((status.num_open for _, status in soaked.samples), default=0),
     }
+
+
+def course_of(samples: Sequence[tuple[float, Status]]) -> list[dict[str, float]]:
+    """The samples by seconds after the first, thinned out to about MOST_SAMPLES."""
+    every = max(1, math.ceil(len(samples) / MOST_SAMPLES))
+    return [{"at_s": round(at - samples[0][0], 1), **asdict(status)} for at, status in samples[::every]]
 
 
 def missed_bars(figures: dict[str, object], config: SoakConfig) -> list[str]:
@@ -189,17 +203,23 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="default: 5")
     parser.add_argument("--cancels", type=int, default=10_000, metavar="N", help="default: 10000")
     parser.add_argument("--simulated", action="store_true", help="the simulated model instead of the real one")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG over time; a full run leaves results/soak.png")
     args = parser.parse_args()
     config = read_config(args)
     try:
-        figures = figures_of(soak(config), config)
+        soaked = soak(config)
     except QdtsError as fault:
         print(f"soak: {fault}", file=sys.stderr)
         return 2
+    figures = figures_of(soaked, config)
     missed = missed_bars(figures, config)
     for bar in missed:
         print(f"missed: {bar}", file=sys.stderr)
-    finish("soak", args, {**figures, "missed": missed})
+    plot = args.plot or (None if args.quick else RESULTS_DIR / "soak.png")
+    if plot is not None and can_plot() and soaked.samples:
+        save_plot(soaked.before, soaked.samples, plot)
+    course = {} if args.quick else {"course": course_of(soaked.samples)}
+    finish("soak", args, {**figures, "missed": missed, **course})
     return 1 if missed else 0
 
 

@@ -42,6 +42,10 @@ class Metrics:
         )
         self._waits = _seconds("qdts_queue_delay_seconds", "In the model's queue, those turned away included.", r)
         self._pressure = Gauge("qdts_pressure", "Rungs not on offer for want of capacity.", ["priority"], registry=r)
+        self._levels: dict[Priority, int] = {}
+        self._changes = Counter(
+            "qdts_pressure_changes", "Changes of the best rung on offer, by class.", ["priority"], registry=r
+        )
         self._limit = Gauge("qdts_concurrency_limit", "Requests that may be in the model at once.", registry=r)
         self._slo = Counter("qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r)
         self._batch = Histogram(
@@ -111,7 +115,11 @@ class Metrics:
 
     def observe_pressure(self, priority: Priority, level: int) -> None:
         """So many rungs are not on offer for this class."""
-        self._pressure.labels(priority.name.lower()).set(level)
+        name = priority.name.lower()
+        self._pressure.labels(name).set(level)
+        if level != self._levels.get(priority, 0):
+            self._changes.labels(name).inc()
+        self._levels[priority] = level
 
     def watch_limit(self, limit: Callable[[], int]) -> None:
         """Where to read the concurrency limit from."""

@@ -1,35 +1,47 @@
 """A scenario file as data. Loads are multiples of the server's capacity, so one file fits every machine."""
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from qdts.errors import ConfigError
+from qdts.loadtest.scenarios.bars import Bars, ServerBars
 from qdts.models.evaluation.rows import EvalRow
 from qdts.service.bench.arrivals import ArrivalConfig, Phase, arrival_times
 from qdts.service.bench.workload import Arrival, PopularityConfig, RequestClass, Workload
 from qdts.service.config import Value
+from qdts.service.limits import require_between
 
 DIRECTORY = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bars:
-    """What must hold for the requests of one stream."""
-
-    min_attainment: float = 0.0
-    max_p99_over_slo: float = 1.0  # of accepted requests
-    max_recovery_s: float | None = None  # after the last rise in load
+PIECES_PER_PERIOD = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """So many seconds at a multiple of capacity."""
+    """So many seconds at a multiple of capacity; with a swing the load goes up and down like a sine, from its mean up.
+
+    `swing` is a share of the load, `period_s` how long it takes to be where it was.
+    """
 
     seconds: float
     load: float
+    swing: float = 0.0
+    period_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_between("phase.swing", self.swing, 0, 1)
+        require_between("phase.period_s", self.period_s, 0.1, 86_400)
+
+    def phases(self, capacity_qps: float) -> Iterator[Phase]:
+        """As phases of one rate each: a swing is cut finely enough to be smooth."""
+        num_pieces = max(1, math.ceil(self.seconds / self.period_s * PIECES_PER_PERIOD)) if self.swing else 1
+        for piece in range(num_pieces):
+            middle_s = (piece + 0.5) * self.seconds / num_pieces
+            load = self.load * (1 + self.swing * math.sin(2 * math.pi * middle_s / self.period_s))
+            yield Phase(seconds=self.seconds / num_pieces, rate=load * capacity_qps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +91,7 @@ class Scenario:
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     settings: Mapping[str, Value] = field(default_factory=dict[str, Value])
     fault: Fault | None = None
+    bars: ServerBars = field(default_factory=ServerBars)
 
     @property
     def seconds(self) -> float:
@@ -108,7 +121,7 @@ def make_arrivals(
     """All streams' arrivals, in the order of their times."""
     merged: list[Arrival] = []
     for place, stream in enumerate(scenario.streams):
-        phases = [Phase(seconds=one.seconds, rate=one.load * capacity_qps) for one in stream.phases]
+        phases = [phase for one in stream.phases for phase in one.phases(capacity_qps)]
         workload = Workload(rows, [stream.kind], scenario.popularity)
         merged += workload.arrivals(arrival_times(phases, scenario.arrivals, seed + place), seed + place)
     merged.sort(key=lambda arrival: arrival.at_s)
@@ -129,6 +142,7 @@ def _scenario(name: str, content: dict[str, Any]) -> Scenario:
         popularity=PopularityConfig(**content.pop("popularity", {})),
         settings=content.pop("settings", {}),
         fault=Fault(**fault) if fault else None,
+        bars=ServerBars(**content.pop("bars", {})),
         **content,
     )
 

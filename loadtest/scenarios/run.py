@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
+from qdts.loadtest.scenarios.bars import Counts, ServerFigures
 from qdts.loadtest.scenarios.config import Scenario, Stream, make_arrivals
 from qdts.loadtest.scenarios.faults import Redis, breaking
 from qdts.loadtest.scenarios.health import HealthWatch
 from qdts.loadtest.simulation.journal import StepFigures, count_steps
 from qdts.loadtest.simulation.server import Served
 from qdts.models.evaluation.rows import EvalRow
+from qdts.service.bench.curve import CurveConfig, measure_capacity
 from qdts.service.bench.driver import DriverConfig, Run, drive_apart
 from qdts.service.bench.figures import Figures, describe, percentile, recovery_s
+from qdts.service.bench.workload import RequestClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +34,15 @@ class Result:
     figures: Figures  # of all classes together
     by_class: dict[str, StreamResult]
     steps: StepFigures
-    health_p99_ms: float
-    health_bad: int
+    server: ServerFigures
+    server_missed: tuple[str, ...]
     run: Run
 
     @property
     def missed(self) -> list[str]:
         """All bars that were missed."""
-        return [f"{self.name}: {name}: {bar}" for name, one in self.by_class.items() for bar in one.missed]
+        by_class = [f"{self.name}: {name}: {bar}" for name, one in self.by_class.items() for bar in one.missed]
+        return [*by_class, *(f"{self.name}: server: {bar}" for bar in self.server_missed)]
 
     def to_json(self) -> dict[str, object]:
         """Without the outcomes themselves."""
@@ -46,9 +50,9 @@ class Result:
             "figures": asdict(self.figures),
             "by_class": {name: asdict(one) for name, one in self.by_class.items()},
             "steps": asdict(self.steps),
-            "health_p99_ms": self.health_p99_ms,
-            "health_bad": self.health_bad,
+            "server": asdict(self.server),
             "is_reliable": self.figures.is_reliable,
+            "missed": self.missed,
         }
 
 
@@ -64,19 +68,30 @@ def run_scenario(
     """Blocks for as long as it lasts. The requests are numbered, so that each step can be told whose it was."""
     arrivals = make_arrivals(scenario, rows, capacity_qps=capacity_qps, seed=seed, is_numbered=_bypasses(scenario))
     served.take_steps()
+    before = Counts(served)
     with ExitStack() as meanwhile:
         health = meanwhile.enter_context(HealthWatch(served.url))
         meanwhile.enter_context(breaking(redis, scenario.fault))
         run = drive_apart(arrivals, DriverConfig(url=served.url))
+    health_p99_ms = round(1000 * (percentile(health.took_s, 0.99) or 0.0), 2)
+    server = Counts(served).since(before, health_p99_ms=health_p99_ms, health_bad=health.num_bad)
+    steps = count_steps(served.take_steps(), run)
     return Result(
         name=scenario.name,
         figures=describe(run.outcomes, scenario.seconds),
         by_class={stream.kind.name: _describe_stream(stream, run) for stream in scenario.streams},
-        steps=count_steps(served.take_steps(), run),
-        health_p99_ms=round(1000 * (percentile(health.took_s, 0.99) or 0.0), 2),
-        health_bad=health.num_bad,
+        steps=steps,
+        server=server,
+        server_missed=scenario.bars.missed(server, steps),
         run=run,
     )
+
+
+def find_capacity(served: Served, rows: Sequence[EvalRow], *, seconds: float, seed: int = 1) -> float:
+    """Undegraded answers per second that this server can give."""
+    kinds = (RequestClass(cache_policy="bypass"),)
+    driver = DriverConfig(url=served.url)
+    return measure_capacity(rows, CurveConfig(driver=driver, classes=kinds, capacity_seconds=seconds, seed=seed))
 
 
 def _bypasses(scenario: Scenario) -> bool:
@@ -87,16 +102,5 @@ def _bypasses(scenario: Scenario) -> bool:
 def _describe_stream(stream: Stream, run: Run) -> StreamResult:
     outcomes = [outcome for outcome in run.outcomes if outcome.kind == stream.kind.name]
     figures, recovered_s = describe(outcomes, stream.seconds), recovery_s(outcomes, stream.rises_at_s)
-    return StreamResult(figures=figures, recovery_s=recovered_s, missed=_missed(stream, figures, recovered_s))
-
-
-def _missed(stream: Stream, figures: Figures, recovered_s: float) -> tuple[str, ...]:
-    bars = stream.bars
-    checks: Sequence[tuple[str, float, bool]] = (
-        ("attainment", figures.attainment, figures.attainment < bars.min_attainment),
-        ("accepted_p99_over_slo", p99 := figures.accepted_p99_over_slo or 0.0, p99 > bars.max_p99_over_slo),
-        ("failed", figures.failed, figures.failed > 0),
-        ("late", figures.late, figures.late > 0),
-        ("recovery_s", recovered_s, bars.max_recovery_s is not None and recovered_s >= bars.max_recovery_s),
-    )
-    return tuple(f"{name} = {value:.4g}" for name, value, is_missed in checks if is_missed)
+    missed = stream.bars.missed(figures, recovered_s)
+    return StreamResult(figures=figures, recovery_s=recovered_s, missed=missed)

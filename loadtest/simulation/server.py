@@ -26,6 +26,7 @@ from qdts.service.application import Application
 from qdts.service.config import EngineConfig, ServerConfig, Value, load_config
 from qdts.service.loading import load_model
 from qdts.service.main import start_until
+from qdts.service.metrics import Metrics
 
 READY_S = 120.0
 STOP_S = 30.0
@@ -119,6 +120,11 @@ class Served:
         self._here.send("status")
         return self._receive(STOP_S)
 
+    def value(self, name: str, **labels: str) -> float:
+        """What a metric of the server's stands at now, added up over the labels that are not named."""
+        self._here.send((name, labels))
+        return self._receive(STOP_S)
+
     def _receive(self, timeout_s: float) -> Any:
         try:
             if self._here.poll(timeout_s):
@@ -141,11 +147,22 @@ async def _answer_questions(config: ServedConfig, asked: Any) -> None:
         asked.send(application.port)
         while True:
             question = await asyncio.to_thread(asked.recv)
-            asked.send(_taken(journal) if question == "steps" else _status(journal))
+            asked.send(_answer(question, application, journal))
     except EOFError:
         return
     finally:
         await application.stop()
+
+
+def _answer(question: Any, application: Application, journal: Journal) -> Any:
+    if question == "steps":
+        return _taken(journal)
+    return _status(journal) if question == "status" else _total(application.metrics, *question)
+
+
+def _total(metrics: Metrics, name: str, labels: Mapping[str, str]) -> float:
+    samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 def _taken(journal: Journal) -> list[Step]:

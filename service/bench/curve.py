@@ -73,6 +73,7 @@ class Curve:
 
 def measure_curve(rows: Sequence[EvalRow], config: CurveConfig, on_point: OnPoint = lambda point: None) -> Curve:
     """Measure; blocks for about as long as the points take together."""
+    asyncio.run(_greet(config.driver))
     capacity_qps = None if config.rates else measure_capacity(rows, config)
     rates = sorted(config.rates or [multiple * (capacity_qps or 0.0) for multiple in config.multiples])
     points: list[Point] = []
@@ -104,14 +105,22 @@ def measure_capacity(rows: Sequence[EvalRow], config: CurveConfig) -> float:
     return answered / config.capacity_seconds
 
 
+async def _greet(driver: DriverConfig) -> None:
+    """Nobody there, or a token that is not taken, is an error and not a curve of failures.
+
+    A first connection that a busy machine breaks off is neither.
+    """
+    patient = replace(driver.client, timeout_s=CAPACITY_TIMEOUT_S, retry=RetryPolicy(max_attempts=10))
+    async with AsyncClient(driver.url, patient) as client:
+        await client.server_info()
+
+
 async def _saturate(rows: Sequence[EvalRow], config: CurveConfig) -> int:
     # Closed loop on purpose: throughput is asked for, not latency.
     patient = replace(config.driver.client, timeout_s=CAPACITY_TIMEOUT_S, retry=RetryPolicy(max_attempts=1))
     workload = Workload(rows, config.classes, config.popularity)
     random, num_answered = Random(config.seed), 0
-    # Nobody there is an error, not a capacity of 0; a first connection that a busy machine breaks off is neither.
-    async with AsyncClient(config.driver.url, replace(patient, retry=RetryPolicy(max_attempts=10))) as client:
-        await client.server_info()
+    await _greet(config.driver)
     async with AsyncClient(config.driver.url, patient) as client:
         ends_at = time.monotonic() + config.capacity_seconds
 

@@ -66,6 +66,7 @@ class Figures:
     rungs: dict[str, int] = field(default_factory=dict[str, int])
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     codes: dict[str, int] = field(default_factory=dict[str, int])
+    caches: dict[str, int] = field(default_factory=dict[str, int])  # what the cache did for the answers
 
     @property
     def is_reliable(self) -> bool:
@@ -102,6 +103,7 @@ def describe(outcomes: Sequence[Outcome], seconds: float) -> Figures:
         rungs=_counts(outcome.rung for outcome in outcomes if outcome.rung),
         reasons=_counts(reason for outcome in outcomes for reason in outcome.degrade_reasons),
         codes=_counts(outcome.code for outcome in outcomes),
+        caches=_counts(outcome.cache_status for outcome in outcomes if outcome.cache_status),
     )
 
 

@@ -1,5 +1,6 @@
 """Where the server is, how to reach it and how long to wait. Opens nothing."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from qdts.errors import ConfigError
 from qdts.service.client.retry import RetryPolicy
 
 MAX_TIMEOUT_S = 3600.0
+# What gRPC allows in a key; "grpc-" is its own, "-bin" would need bytes.
+_KEY = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)")
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -34,22 +37,31 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """`timeout_s` holds for every call that names none; `token` is sent as a bearer token, over TLS only."""
+    """`timeout_s` holds for every call that names none; `token` is sent as a bearer token, over TLS only.
+
+    `extra_metadata` goes with every call, too, such as ("x-qdts-tenant", "search").
+    """
 
     timeout_s: float = 1.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     tls: Tls | None = None
     token: str | None = field(default=None, repr=False)
+    extra_metadata: Metadata = ()
 
     def __post_init__(self) -> None:
         check_timeout(self.timeout_s)
+        for key, value in (*self.extra_metadata, ("authorization", self.token or "")):
+            _check_pair(key, value)
+        if any(key == "authorization" for key, _ in self.extra_metadata):
+            raise ConfigError("extra_metadata: authorization is the token's")
         if self.token is not None and self.tls is None:
             raise ConfigError("token: needs tls, a token is not sent in the clear")
 
     @property
     def metadata(self) -> Metadata:
         """What goes with every call."""
-        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+        bearer = () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+        return (*bearer, *self.extra_metadata)
 
 
 def check_timeout(timeout_s: float) -> float:
@@ -57,6 +69,16 @@ def check_timeout(timeout_s: float) -> float:
     if not 0 < timeout_s <= MAX_TIMEOUT_S:
         raise ConfigError(f"timeout_s: {timeout_s} is not in (0, {MAX_TIMEOUT_S:g}]")
     return timeout_s
+
+
+def _check_pair(key: str, value: str) -> None:
+    """gRPC would refuse them at the first call, and quote a value that may be a secret."""
+    if _KEY.fullmatch(key) is None:
+        raise ConfigError(
+            f"metadata {key!r}: a key is of a-z 0-9 - _ . and neither begins with grpc- nor ends with -bin"
+        )
+    if not (value.isascii() and (value.isprintable() or not value)):
+        raise ConfigError(f"metadata {key}: its value must be printable ASCII")
 
 
 def channel_options() -> Sequence[tuple[str, str | int]]:

@@ -8,6 +8,7 @@ model.py       what a model directory is, and whether its files are the ones rel
 bench.py       a running server under rising load; how many such servers a load needs
 admin.py       how a running server is, and what may be done to it
 backend.py     who answers `summarize` and `batch`: a server, or this process
+connection.py  how a server is reached: TLS, a token, metadata
 """
 
 from typing import Any, Protocol

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, cast
 
 from qdts.errors import ConfigError
+from qdts.service.commands import connection
 
 if TYPE_CHECKING:
     from qdts.models.document import Document
@@ -44,6 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="DIR", help='in process: a model directory, or "none"')
     parser.add_argument("--config", type=Path, metavar="FILE", help="in process: settings, as for `qdts serve`")
+    connection.add_flags(parser.add_argument_group("connection, with --url"))
 
 
 def tier_of(args: argparse.Namespace) -> "Tier":
@@ -58,6 +60,8 @@ async def open_backend(args: argparse.Namespace) -> AsyncIterator[Backend]:
 
     check_timeout(args.timeout)
     if args.url is None:
+        if connection.are_given(args):
+            raise ConfigError("the flags of a connection need --url: this process has none to open")
         from qdts.service import logs
         from qdts.service.local import LocalClient
 
@@ -68,9 +72,9 @@ async def open_backend(args: argparse.Namespace) -> AsyncIterator[Backend]:
         return
     if args.model is not None or args.config is not None:
         raise ConfigError("--url: the server has its own model and settings; leave out --model and --config")
-    from qdts.service.client import AsyncClient, ClientConfig
+    from qdts.service.client import AsyncClient
 
-    async with AsyncClient(args.url, ClientConfig(timeout_s=args.timeout)) as remote:
+    async with AsyncClient(args.url, connection.read_client(args, timeout_s=args.timeout)) as remote:
         await remote.server_info()  # nobody there is said once, not once per row
         yield cast(Backend, remote)
 

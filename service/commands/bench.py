@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdts.errors import ConfigError
+from qdts.service.commands import connection
 
 if TYPE_CHECKING:
     from qdts.service.bench.curve import Curve, CurveConfig
@@ -36,6 +37,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write curve.json, .html and .png there")
     parser.add_argument("--json", action="store_true", help="print the curve as one JSON object")
+    connection.add_flags(parser.add_argument_group("connection"))
     plan = parser.add_argument_group("capacity plan: measures nothing, reads a curve.json")
     plan.add_argument("--plan", type=Path, metavar="FILE", help="a curve.json; needs --qps and --slo")
     plan.add_argument("--qps", type=float, metavar="Q", help="requests per second to plan for")
@@ -76,7 +78,7 @@ def read_config(args: argparse.Namespace) -> "CurveConfig":
 
     kind = RequestClass(deadline_ms=args.deadline, tier=args.tier, cache_policy=args.cache, is_streaming=args.stream)
     return CurveConfig(
-        driver=DriverConfig(url=args.url, num_connections=args.connections),
+        driver=DriverConfig(url=args.url, num_connections=args.connections, client=connection.read_client(args)),
         classes=(kind,),
         arrivals=ArrivalConfig(process=args.arrivals),
         rates=_numbers("--rates", args.rates),

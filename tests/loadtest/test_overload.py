@@ -7,6 +7,7 @@ import pytest
 from qdts.errors import ConfigError
 from qdts.loadtest import overload
 from qdts.loadtest.overload import Measured, OverloadConfig, figures_of, missed_bars, verdict
+from qdts.loadtest.scenarios.bars import ServerFigures
 from qdts.loadtest.scenarios.run import Result, StreamResult
 from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.journal import StepFigures
@@ -39,8 +40,8 @@ def result(name: str, ended: list[Outcome], *, health_ms: float = 5, wasted: int
         figures=figures,
         by_class={"interactive": StreamResult(figures=figures, recovery_s=recovery, missed=())},
         steps=StepFigures(taken=100, wasted=wasted, unused=wasted),
-        health_p99_ms=health_ms,
-        health_bad=0,
+        server=ServerFigures(health_p99_ms=health_ms, health_bad=0),
+        server_missed=(),
         run=Run(started_at=0, outcomes=tuple(ended)),
     )
 

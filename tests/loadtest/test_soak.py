@@ -1,12 +1,17 @@
 """What soak.py makes of what it saw, and a short soak of a real server."""
 
+from pathlib import Path
+
 import pytest
 
+from qdts.loadtest import soak as soak_script
 from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.server import ServedConfig, Status
-from qdts.loadtest.soak import SoakConfig, Soaked, figures_of, missed_bars, slope, soak
+from qdts.loadtest.soak import SoakConfig, Soaked, course_of, figures_of, missed_bars, slope, soak
+from qdts.loadtest.soak_plot import save_plot
 from qdts.service.bench.driver import Run
 from qdts.service.bench.outcome import Outcome
+from qdts.service.bench.report import can_plot
 
 CONFIG = SoakConfig(served=ServedConfig(), seconds=60, num_cancels=2)
 
@@ -51,6 +56,35 @@ def test_a_server_that_is_as_before_misses_nothing() -> None:
 )
 def test_whatever_is_left_behind_is_named(seen: Soaked, problem: str) -> None:
     assert missed_bars(figures_of(seen, CONFIG), CONFIG) == [problem]
+
+
+def test_the_course_is_thinned_out_and_keeps_its_length() -> None:
+    samples = [(7.0 + second, status(mb=second)) for second in range(1000)]
+    course = course_of(samples)
+    assert 60 < len(course) <= 120 and course[0]["at_s"] == 0 and course[-1]["at_s"] >= 990
+    assert all(point["resident_mb"] == point["at_s"] for point in course)
+    assert len(course_of(samples[:50])) == 50 and course_of([]) == []
+
+
+@pytest.mark.skipif(not can_plot(), reason="needs matplotlib")
+def test_a_plot_is_a_png(tmp_path: Path) -> None:
+    save_plot(status(), [(float(second), status(tasks=second)) for second in range(30)], tmp_path / "soak.png")
+    assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_minutes_are_as_many_as_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[SoakConfig] = []
+    monkeypatch.setattr(soak_script, "soak", lambda config: asked.append(config) or soaked(status(tasks=9)))
+    monkeypatch.setattr(soak_script, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(soak_script, "finish", lambda name, args, figures: print(sorted(figures)))
+    monkeypatch.setattr("sys.argv", ["soak", "--minutes", "30", "--cancels", "2", "--simulated"])
+    assert soak_script.main() == 1
+    assert (asked[0].seconds, asked[0].num_cancels) == (1800, 2)
+    said = capsys.readouterr()
+    assert "missed: tasks_left = 4, at most 0" in said.err and "'course'" in said.out
+    assert (tmp_path / "soak.png").exists() == can_plot()
 
 
 @pytest.mark.slow

@@ -15,15 +15,16 @@ def write(path: Path, text: str) -> str:
 
 
 def test_all_that_are_named_ship() -> None:
-    wanted = "cache_cold priority_storm redis_down slow_client spike steady step ten_fold"
+    wanted = "bursts cache_cold priority_storm redis_down redis_silent sine slow_client spike steady step ten_fold"
     assert names() == wanted.split()
 
 
 @pytest.mark.parametrize("name", names())
 def test_each_has_a_story_and_ends_soon(name: str) -> None:
     scenario = load_scenario(name)
-    assert scenario.about.endswith(".") and 0 < scenario.seconds <= 10
+    assert scenario.about.endswith(".") and 0 < scenario.seconds <= 60
     assert len({stream.kind.name for stream in scenario.streams}) == len(scenario.streams)
+    assert all(stream.bars.min_attainment > 0 for stream in scenario.streams), "whoever asks is to be answered"
 
 
 def test_the_storm_is_twelvefold_and_of_low_priority() -> None:
@@ -43,9 +44,24 @@ def test_streams_are_merged_in_the_order_of_time() -> None:
     assert len(spike) == pytest.approx(3 * 3 * 50, rel=0.2)
 
 
+def test_a_swing_goes_up_first_and_keeps_its_mean() -> None:
+    [stream] = load_scenario("sine").streams
+    phases = [phase for one in stream.phases for phase in one.phases(capacity_qps=50)]
+    rates = [phase.rate for phase in phases]
+    assert sum(phase.seconds for phase in phases) == pytest.approx(60)
+    assert sum(rates) / len(rates) == pytest.approx(50)
+    assert rates[0] > 50 and max(rates) == pytest.approx(80, rel=0.01) and min(rates) == pytest.approx(20, rel=0.02)
+    arrivals = make_arrivals(load_scenario("sine"), load_row_file(), capacity_qps=50)
+    crest = sum(2 <= one.at_s % 15 < 5.5 for one in arrivals)
+    trough = sum(9.5 <= one.at_s % 15 < 13 for one in arrivals)
+    assert crest > 2 * trough > 0
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ('about = ""\nstreams = [{ phases = [{ seconds = 1, load = 1, swing = 2 }] }]', "phase.swing = 2"),
+        ('about = ""\nstreams = []\nbars = { min_luck = 1 }', "min_luck"),
         ("streams = [", "Unclosed array|Invalid"),
         ('about = "x"', "streams"),
         ("streams = [{ phases = [{ seconds = 1, lod = 1 }] }]", "lod"),
@@ -59,5 +75,5 @@ def test_a_broken_file_is_an_error_that_says_where(tmp_path: Path, text: str, pr
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="scenario stedy: is none of cache_cold, .*steady"):
+    with pytest.raises(ConfigError, match="scenario stedy: is none of bursts, cache_cold, .*steady"):
         load_scenario("stedy")

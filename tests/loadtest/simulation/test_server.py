@@ -21,6 +21,8 @@ def test_it_answers_by_the_simulated_model_and_tells_its_steps() -> None:
         assert reply.model_version == "simulated@1" and reply.tokens.decode_steps == 3
         assert [step.numbers for step in served.take_steps()] == [(5,)] * 3
         assert served.take_steps() == []
+        assert served.value("qdts_replies_total", rung="full") == served.value("qdts_replies_total") == 1
+        assert served.value("qdts_replies_total", rung="lead") == served.value("qdts_nothing") == 0
         status, pid = served.status(), served.pid
         assert status.num_open == 0 and status.resident_mb > 10 and status.num_files > 3 and status.num_tasks > 0
     with pytest.raises(ProcessLookupError):

@@ -35,6 +35,31 @@ def test_a_token_goes_with_every_call_as_bearer() -> None:
     assert ClientConfig(token="secret", tls=Tls()).metadata == (("authorization", "Bearer secret"),)
 
 
+def test_other_metadata_goes_with_every_call_too() -> None:
+    config = ClientConfig(token="secret", tls=Tls(), extra_metadata=(("x-qdts-tenant", "search"),))
+    assert config.metadata == (("authorization", "Bearer secret"), ("x-qdts-tenant", "search"))
+
+
+@pytest.mark.parametrize("key", ["", "Upper", "a b", "grpc-timeout", "x-bin", "x\n"])
+def test_a_key_that_grpc_would_refuse_is_named(key: str) -> None:
+    with pytest.raises(ConfigError, match="metadata .*: a key is of"):
+        ClientConfig(extra_metadata=((key, "value"),))
+
+
+@pytest.mark.parametrize("value", ["tab\t", "né", "two\nlines"])
+def test_a_value_that_grpc_would_refuse_is_not_quoted(value: str) -> None:
+    with pytest.raises(ConfigError, match="metadata x-key: its value must be printable ASCII") as caught:
+        ClientConfig(extra_metadata=(("x-key", value),))
+    assert value not in str(caught.value)
+    with pytest.raises(ConfigError, match="metadata authorization"):
+        ClientConfig(token=value, tls=Tls())
+
+
+def test_the_bearer_token_is_not_given_twice() -> None:
+    with pytest.raises(ConfigError, match="authorization is the token's"):
+        ClientConfig(extra_metadata=(("authorization", "Bearer x"),))
+
+
 def test_mutual_tls_needs_both_files() -> None:
     with pytest.raises(ConfigError, match="go together"):
         Tls(key_file=Path("k.pem"))

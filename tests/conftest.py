@@ -1,0 +1,38 @@
+"""What tests of more than one layer need: certificates of a CA made for the tests."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def make_pair(folder: Path, name: str, ca: Path) -> None:
+    """`name`.key and `name`.pem, signed by the CA, good for localhost."""
+    key, request, certificate = (folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
+    names = folder / "names"
+    names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", *curve, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+    signer = ("-CA", ca.with_suffix(".pem"), "-CAkey", ca.with_suffix(".key"), "-CAcreateserial")
+    openssl("x509", "-req", "-in", request, *signer, "-out", certificate, "-days", "2", "-extfile", names)
+
+
+@pytest.fixture(name="pki", scope="session")
+def _pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca, other (a CA that nobody trusts), one, two, client and stranger."""
+    if shutil.which("openssl") is None:
+        pytest.skip("makes its certificates with openssl")
+    folder = tmp_path_factory.mktemp("pki")
+    for ca in ("ca", "other"):
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        key, certificate = folder / f"{ca}.key", folder / f"{ca}.pem"
+        openssl("req", "-x509", *curve, "-keyout", key, "-out", certificate, "-days", "2", "-subj", f"/CN={ca}")
+    for name in ("one", "two", "client"):
+        make_pair(folder, name, folder / "ca")
+    make_pair(folder, "stranger", folder / "other")
+    return folder
