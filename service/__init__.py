@@ -8,7 +8,7 @@ transport.py      bounds on messages, connections and peers; tls.py, certificate
 callers.py        who may call, and who pays: auth.py, tokens; tenants.py; peers.py
 interceptors.py   token, request id, parsing, metrics, one log line per call; errors.py, error -> status
 call_context.py   what handlers see of a call; tracing.py, its spans; otel.py, the same over OpenTelemetry
-admin.py          the operators' port: metrics, readiness, liveness; heartbeat.py, what stands still
+admin.py          the operators' port: metrics, readiness, liveness; heartbeat.py, what stands still; garbage.py, pauses
 admin_server.py   the operators' RPCs: admin_servicer.py, admin_status.py, admin_config.py
 hosting.py        which model answers: swap, restart; serving.py, one model's time in service; watched.py, its calls
 canary.py         a new model that answers some; canary_hosting.py, its model

@@ -7,7 +7,7 @@ import sys
 from typing import Protocol
 
 from qdts.errors import ConfigError, Unavailable, Unsupported, WeightsError
-from qdts.service import logs
+from qdts.service import garbage, logs
 from qdts.service.application import Application
 from qdts.service.config import ServerConfig
 from qdts.service.processes.supervisor import Supervisor
@@ -42,6 +42,7 @@ async def _serve(config: ServerConfig) -> int:
         loop.add_signal_handler(signal.SIGUSR1, server.renew)
     try:
         await start_until(server, stop)
+        garbage.settle()
         return await server.run_until(stop)
     finally:
         await server.stop()

@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
         self._calls = Counter("qdts_calls", "Calls by method and status code.", ["method", "code"], registry=r)
-        self._latency = _seconds("qdts_call_seconds", "From a call's arrival to its end.", r, ["method"])
+        self._latency = _seconds("qdts_call_seconds", "From a call's arrival to its end.", r, ["method", "code"])
         self._queue = _seconds("qdts_queue_seconds", "Waiting for the model.", r)
         self._encode = _seconds("qdts_encode_seconds", "Reading: the encoder.", r)
         self._decode = _seconds("qdts_decode_seconds", "Writing: the decoder.", r)
@@ -84,7 +84,7 @@ class Metrics:
     def observe_call(self, method: str, code: str, seconds: float) -> None:
         """A call has ended."""
         self._calls.labels(method, code).inc()
-        self._latency.labels(method).observe(seconds)
+        self._latency.labels(method, code).observe(seconds)
 
     def observe_reply(self, reply: Reply) -> None:
         """A reply has been made, or found."""

@@ -9,6 +9,9 @@ from qdts.service.bench.figures import Figures
 
 # Replies that cost no model: kept ones, and those of a request that was in flight already.
 CACHED = ("hit", "shared")
+REFUSED = "RESOURCE_EXHAUSTED"
+# In seconds; one of the bounds of the server's histogram of calls.
+AT_ONCE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +23,15 @@ class Bars:
     min_cache_share: float = 0.0  # of all answers
     max_p99_over_slo: float = 1.0  # of accepted requests
     max_recovery_s: float | None = None  # after the last rise in load
+    min_rejected_share: float = 0.0  # of all requests
+    max_reject_p99_ms: float | None = None
 
     def missed(self, figures: Figures, recovered_s: float) -> tuple[str, ...]:
         """Those that are, with what was measured."""
         cached = cache_share(figures)
         p99, most_s = figures.accepted_p99_over_slo or 0.0, self.max_recovery_s
+        reject_ms, most_ms = figures.rejections.p99_ms or 0.0, self.max_reject_p99_ms
+        rejected = figures.rejected / max(1, figures.planned)
         return _in_words(
             (
                 ("attainment", figures.attainment, figures.attainment < self.min_attainment),
@@ -34,6 +41,8 @@ class Bars:
                 ("failed", figures.failed, figures.failed > 0),
                 ("late", figures.late, figures.late > 0),
                 ("recovery_s", recovered_s, most_s is not None and recovered_s >= most_s),
+                ("rejected_share", rejected, rejected < self.min_rejected_share),
+                ("reject_p99_ms", reject_ms, most_ms is not None and reject_ms >= most_ms),
             )
         )
 
@@ -47,6 +56,7 @@ class ServerFigures:
     rung_changes: int = 0  # of the best rung on offer, over all classes
     breaker_openings: int = 0
     open_breakers: int = 0  # at the end
+    refused_at_once: float = 1.0  # share of the refusals that took the server no longer than AT_ONCE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,7 @@ class ServerBars:
     min_rung_changes: int = 0
     max_rung_changes: int | None = None
     min_breaker_openings: int = 0
+    min_refused_at_once: float = 0.99
 
     def missed(self, seen: ServerFigures, steps: StepFigures) -> tuple[str, ...]:
         """Those that are, with what was measured."""
@@ -70,6 +81,7 @@ class ServerBars:
                 ("rung_changes", seen.rung_changes, is_restless or seen.rung_changes < self.min_rung_changes),
                 ("breaker_openings", seen.breaker_openings, seen.breaker_openings < self.min_breaker_openings),
                 ("open_breakers", seen.open_breakers, seen.open_breakers > 0),
+                ("refused_at_once", seen.refused_at_once, seen.refused_at_once < self.min_refused_at_once),
             )
         )
 
@@ -81,15 +93,19 @@ class Counts:
         self._rung_changes = served.value("qdts_pressure_changes_total")
         self._breaker_openings = served.value("qdts_redis_breaker_changes_total", state="open")
         self._open_breakers = served.value("qdts_redis_breaker")
+        self._refusals = served.value("qdts_call_seconds_count", code=REFUSED)
+        self._at_once = served.value("qdts_call_seconds_bucket", code=REFUSED, le=str(AT_ONCE_S))
 
     def since(self, before: "Counts", *, health_p99_ms: float, health_bad: int) -> ServerFigures:
         """With what the server said of its health meanwhile."""
+        num_refused = self._refusals - before._refusals
         return ServerFigures(
             health_p99_ms=health_p99_ms,
             health_bad=health_bad,
             rung_changes=round(self._rung_changes - before._rung_changes),
             breaker_openings=round(self._breaker_openings - before._breaker_openings),
             open_breakers=round(self._open_breakers),
+            refused_at_once=(self._at_once - before._at_once) / num_refused if num_refused else 1.0,
         )
 
 

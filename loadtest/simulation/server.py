@@ -21,7 +21,7 @@ from qdts.errors import ConfigError, Unavailable
 from qdts.loadtest.simulation.costs import CostModel
 from qdts.loadtest.simulation.journal import Journal, Step, keep_journal
 from qdts.loadtest.simulation.summarizer import SimulatedSummarizer
-from qdts.service import logs
+from qdts.service import garbage, logs
 from qdts.service.application import Application
 from qdts.service.config import EngineConfig, ServerConfig, Value, load_config
 from qdts.service.loading import load_model
@@ -143,6 +143,7 @@ async def _answer_questions(config: ServedConfig, asked: Any) -> None:
     journal = Journal()
     application = Application(config.to_server(), load=make_loader(config.costs, journal))
     await application.start()
+    garbage.settle()
     try:
         asked.send(application.port)
         while True:

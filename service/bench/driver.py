@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from qdts.errors import Unavailable
+from qdts.service import garbage
 from qdts.service.bench.outcome import UNSENT, Outcome
 from qdts.service.bench.workload import Arrival
 from qdts.service.client.config import ClientConfig, channel_options
@@ -68,6 +69,7 @@ def drive_apart(arrivals: Sequence[Arrival], config: DriverConfig) -> Run:
 
 
 def _drive_and_tell(arrivals: Sequence[Arrival], config: DriverConfig, told: Any) -> None:
+    garbage.settle()  # a pause here would be taken for one of the server
     try:
         told.send(asyncio.run(drive(arrivals, config)))
     except Unavailable as error:

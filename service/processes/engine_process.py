@@ -18,7 +18,7 @@ from pathlib import Path
 
 from qdts.errors import ConfigError, Unavailable, Unsupported, WeightsError
 from qdts.models.prompt_codec import unpack_prompt
-from qdts.service import logs
+from qdts.service import garbage, logs
 from qdts.service.application import SWITCH_INTERVAL_S
 from qdts.service.config import ServerConfig
 from qdts.service.loading import Load, load_model
@@ -40,6 +40,7 @@ async def serve(config: ServerConfig, place: Place, *, load: Load = load_model, 
     _watch_parent(loop, stop)
     try:
         await start_until(host, stop)
+        garbage.settle()
         if not stop.is_set():
             print(json.dumps({"ready": True, "admin_port": host.admin_port}), flush=True)
         return await host.run_until(stop)

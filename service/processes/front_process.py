@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from qdts.service import logs
+from qdts.service import garbage, logs
 from qdts.service.application import Application
 from qdts.service.config import ServerConfig
 from qdts.service.main import START_ERRORS, start_until
@@ -52,6 +52,7 @@ async def _serve(config: ServerConfig, join: Connect) -> int:
     )
     try:
         await start_until(application, stop)
+        garbage.settle()
         if not stop.is_set():
             _say(ready=True, admin_port=application.admin_port)
         return await application.run_until(stop)

@@ -32,6 +32,8 @@ def test_good_answers_miss_nothing() -> None:
         (Bars(min_cache_share=0.5), {"cache_status": "hit"}, "cache_share = 0.09091"),
         (Bars(), {"ended_s": 0.104}, "accepted_p99_over_slo = 1.04"),
         (Bars(), {"code": "INTERNAL"}, "failed = 1"),
+        (Bars(max_reject_p99_ms=5), {"code": "RESOURCE_EXHAUSTED", "ended_s": 0.006}, "reject_p99_ms = 6"),
+        (Bars(min_rejected_share=0.1), {}, "rejected_share = 0"),
     ],
 )
 def test_each_bar_of_a_stream_can_be_missed(bars: Bars, end: dict[str, Any], problem: str) -> None:
@@ -60,6 +62,7 @@ def test_shared_answers_cost_no_model_and_stale_ones_are_none() -> None:
         (ServerBars(min_rung_changes=2), {"rung_changes": 1}, 0, "rung_changes = 1"),
         (ServerBars(min_breaker_openings=1), {}, 0, "breaker_openings = 0"),
         (ServerBars(), {"open_breakers": 2}, 0, "open_breakers = 2"),
+        (ServerBars(), {"refused_at_once": 0.98}, 0, "refused_at_once = 0.98"),
     ],
 )
 def test_each_bar_of_the_server_can_be_missed(

@@ -15,7 +15,9 @@ def write(path: Path, text: str) -> str:
 
 
 def test_all_that_are_named_ship() -> None:
-    wanted = "bursts cache_cold priority_storm redis_down redis_silent sine slow_client spike steady step ten_fold"
+    wanted = (
+        "bursts cache_cold priority_storm redis_down redis_silent refusals sine slow_client spike steady step ten_fold"
+    )
     assert names() == wanted.split()
 
 
