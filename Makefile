@@ -18,7 +18,7 @@ GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
 THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench load train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench load train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench gpu-serve wheel clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -110,6 +110,10 @@ gpu-engines: ## TensorRT engines for this machine's GPU: same tokens as eager, r
 
 gpu-bench: ## cuda and TensorRT in under 8 minutes: same tokens as eager, ms and requests/s, with CUDA graphs and without
 	$(GPU_PYTHON) loadtest/bench_gpu.py $(ARGS)
+
+GPU_SERVE ?= --set engine.runtime=cuda --set engine.precision=fp16 --set engine.max_batch=64 --fronts 8 --drivers 6 --from 250
+gpu-serve: ## a whole server, gRPC and front processes included: requests/s at which p99 stays within 55 ms
+	$(GPU_PYTHON) loadtest/bench_serving.py $(GPU_SERVE) $(ARGS)
 
 train: setup ## one training stage; STAGE=fit CONFIG=run.toml
 	$(BIN)/qdts train $(STAGE) --config $(CONFIG)

@@ -8,6 +8,7 @@ bench_front.py     what a front can take and what it adds, with an engine that t
 overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
 soak.py            what stays behind after minutes of load and ten thousand callers who left; soak_plot.py
 locustfile.py      the same load from Locust, the extra `load`; locust_shapes.py, locust_verdict.py
+bench_serving.py   a whole server at rising rates: requests/s at which an SLO is kept
 bench_batching.py  what engine.max_batch above 1 brings under load
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps

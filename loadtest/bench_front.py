@@ -18,8 +18,9 @@ from qdts.loadtest.simulation.costs import INSTANT
 from qdts.loadtest.simulation.fleet import Fleet, cpu_s
 from qdts.loadtest.simulation.server import QUIET, Served, ServedConfig
 from qdts.models.evaluation.samples import load_row_file
+from qdts.service.bench.apart import drive_apart
 from qdts.service.bench.arrivals import ArrivalConfig, Phase, arrival_times
-from qdts.service.bench.driver import DriverConfig, drive_apart
+from qdts.service.bench.driver import DriverConfig
 from qdts.service.bench.figures import Figures, describe
 from qdts.service.bench.workload import Arrival, PopularityConfig, RequestClass, Workload
 from qdts.service.client.messages import to_proto

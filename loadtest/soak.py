@@ -25,7 +25,8 @@ from qdts.loadtest.simulation.server import Served, ServedConfig, Status
 from qdts.loadtest.soak_plot import save_plot
 from qdts.models.evaluation.rows import EvalRow
 from qdts.models.evaluation.samples import load_row_file
-from qdts.service.bench.driver import DriverConfig, Run, drive_apart
+from qdts.service.bench.apart import drive_apart
+from qdts.service.bench.driver import DriverConfig, Run
 from qdts.service.bench.figures import describe
 from qdts.service.bench.report import can_plot
 from qdts.service.bench.workload import Arrival, RequestClass

@@ -6,9 +6,9 @@ full cache. Reference counts free nearly everything here; cycles are few, and mo
 
 import gc
 
-# Young objects are looked through as often as by default, old ones ten times as seldom (and by CPython's own rule only
+# Young objects are looked through as often as by default, old ones three times as seldom (and by CPython's own rule only
 # when they have become a quarter more).
-THRESHOLDS = (700, 10, 100)
+THRESHOLDS = (700, 10, 30)
 
 
 def settle() -> None:

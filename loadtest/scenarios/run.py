@@ -11,8 +11,9 @@ from qdts.loadtest.scenarios.health import HealthWatch
 from qdts.loadtest.simulation.journal import StepFigures, count_steps
 from qdts.loadtest.simulation.server import Served
 from qdts.models.evaluation.rows import EvalRow
+from qdts.service.bench.apart import drive_apart
 from qdts.service.bench.curve import CurveConfig, measure_capacity
-from qdts.service.bench.driver import DriverConfig, Run, drive_apart
+from qdts.service.bench.driver import DriverConfig, Run
 from qdts.service.bench.figures import Figures, describe, percentile, recovery_s
 from qdts.service.bench.workload import RequestClass
 

@@ -8,8 +8,9 @@ from random import Random
 
 from qdts.errors import ConfigError, QdtsError
 from qdts.models.evaluation.rows import EvalRow
+from qdts.service.bench.apart import drive_apart
 from qdts.service.bench.arrivals import ArrivalConfig, Phase, arrival_times
-from qdts.service.bench.driver import DriverConfig, drive_apart
+from qdts.service.bench.driver import DriverConfig
 from qdts.service.bench.figures import Figures, describe
 from qdts.service.bench.workload import PopularityConfig, RequestClass, Workload
 from qdts.service.client.aio import AsyncClient

@@ -6,9 +6,9 @@ or where this process came so late that the deadline had passed. Nothing is retr
 """
 
 import asyncio
-import multiprocessing
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -16,7 +16,6 @@ import grpc
 import grpc.aio
 
 from qdts.errors import Unavailable
-from qdts.service import garbage
 from qdts.service.bench.outcome import UNSENT, Outcome
 from qdts.service.bench.workload import Arrival
 from qdts.service.client.config import ClientConfig, channel_options
@@ -28,18 +27,23 @@ from qdts.v1.summarization_pb2_grpc import SummarizationServiceStub
 
 CONNECT_S = 10.0
 
+Start = Callable[[], Awaitable[float]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverConfig:
-    """Where to, over how many connections, with at most how many calls in flight."""
+    """Where to, over how many connections, with at most how many calls in flight of each process."""
 
     url: str
-    num_connections: int = 4
+    num_connections: int = 4  # of each process
     max_in_flight: int = 4000
+    # One Python process sends some hundred requests a second.
+    num_processes: int = 1
     client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
         require_between("driver.num_connections", self.num_connections, 1, 1000)
+        require_between("driver.num_processes", self.num_processes, 1, 1000)
         require_between("driver.max_in_flight", self.max_in_flight, 1, 1_000_000)
 
 
@@ -51,37 +55,16 @@ class Run:
     outcomes: tuple[Outcome, ...]
 
 
-def drive_apart(arrivals: Sequence[Arrival], config: DriverConfig) -> Run:
-    """drive() in a process of its own, so that neither the caller's work nor a server in it delays an arrival."""
-    here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    driver = multiprocessing.get_context("spawn").Process(target=_drive_and_tell, args=(arrivals, config, there))
-    driver.start()
-    there.close()
-    try:
-        told = here.recv()
-    except EOFError:
-        raise Unavailable("the driver's process ended without a result") from None
-    finally:
-        driver.join()
-    if isinstance(told, Exception):
-        raise told
-    return told
+async def drive(arrivals: Sequence[Arrival], config: DriverConfig, start: Start | None = None) -> Run:
+    """Send and wait for all ends. Unavailable if the server cannot be reached at the start.
 
-
-def _drive_and_tell(arrivals: Sequence[Arrival], config: DriverConfig, told: Any) -> None:
-    garbage.settle()  # a pause here would be taken for one of the server
-    try:
-        told.send(asyncio.run(drive(arrivals, config)))
-    except Unavailable as error:
-        told.send(error)
-
-
-async def drive(arrivals: Sequence[Arrival], config: DriverConfig) -> Run:
-    """Send and wait for all ends. Unavailable if the server cannot be reached at the start."""
+    `start` is awaited once connections are there, and says when second 0 is; without it, that is then.
+    """
     channels = [_open(config) for _ in range(config.num_connections)]
     try:
         await _wait_connected(channels, config.url)
-        return await _Driver(channels, config).run(arrivals)
+        started_at = time.monotonic() if start is None else await start()
+        return await _Driver(channels, config, started_at).run(arrivals)
     finally:
         await asyncio.gather(*(channel.close() for channel in channels))
 
@@ -89,16 +72,15 @@ async def drive(arrivals: Sequence[Arrival], config: DriverConfig) -> Run:
 class _Driver:
     """One run."""
 
-    def __init__(self, channels: Sequence[grpc.aio.Channel], config: DriverConfig) -> None:
-        self._stubs = [cast(Any, SummarizationServiceStub(channel)) for channel in channels]
+    def __init__(self, channels: Sequence[grpc.aio.Channel], config: DriverConfig, started_at: float) -> None:
+        self._stubs = itertools.cycle([cast(Any, SummarizationServiceStub(channel)) for channel in channels])
         self._config = config
-        self._started_at = 0.0
+        self._started_at = started_at
         self._num_in_flight = 0
         self._outcomes: list[Outcome] = []
 
     async def run(self, arrivals: Sequence[Arrival]) -> Run:
-        """The arrivals' times count from now."""
-        self._started_at = time.monotonic()
+        """Send each at its time."""
         async with asyncio.TaskGroup() as calls:
             for arrival in arrivals:
                 await self._wait_until(arrival.at_s)
@@ -144,7 +126,7 @@ class _Driver:
 
     def _open_call(self, arrival: Arrival, timeout_s: float) -> Any:
         """The call, and when its caller will leave, if it is one that does."""
-        stub = self._stubs[arrival.number % len(self._stubs)]
+        stub = next(self._stubs)
         message, metadata = to_proto(arrival.request), self._config.client.metadata
         if arrival.kind.is_streaming:
             wrapped = pb.StreamSummarizeRequest(request=message)

@@ -33,7 +33,8 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--tier", choices=("auto", "fast", "generative", "best"), default="auto")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="JSONL of query, doc, summary; default: the sample")
-    parser.add_argument("--connections", type=int, default=4, metavar="N", help="default: 4")
+    parser.add_argument("--connections", type=int, default=4, metavar="N", help="of each process; default: 4")
+    parser.add_argument("--drivers", type=int, default=1, metavar="N", help="processes that send; default: 1")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write curve.json, .html and .png there")
     parser.add_argument("--json", action="store_true", help="print the curve as one JSON object")
@@ -78,7 +79,12 @@ def read_config(args: argparse.Namespace) -> "CurveConfig":
 
     kind = RequestClass(deadline_ms=args.deadline, tier=args.tier, cache_policy=args.cache, is_streaming=args.stream)
     return CurveConfig(
-        driver=DriverConfig(url=args.url, num_connections=args.connections, client=connection.read_client(args)),
+        driver=DriverConfig(
+            url=args.url,
+            num_connections=args.connections,
+            num_processes=args.drivers,
+            client=connection.read_client(args),
+        ),
         classes=(kind,),
         arrivals=ArrivalConfig(process=args.arrivals),
         rates=_numbers("--rates", args.rates),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qdts.errors import Unavailable
-from qdts.service.bench.driver import DriverConfig, drive, drive_apart
+from qdts.service.bench.driver import DriverConfig, drive
 from qdts.service.bench.figures import describe
 from qdts.service.bench.workload import Arrival
 
@@ -128,12 +128,3 @@ async def test_nobody_there_is_an_error(monkeypatch: pytest.MonkeyPatch, arrival
     monkeypatch.setattr("qdts.service.bench.driver.CONNECT_S", 0.2)
     with pytest.raises(Unavailable, match="no server at 127.0.0.1:1"):
         await drive([arrival(0, 0.0)], DriverConfig(url="127.0.0.1:1"))
-
-
-async def test_a_process_of_its_own_drives_as_well(start: Any, arrival: Make) -> None:
-    servicer, url = await start()
-    run = await asyncio.to_thread(
-        drive_apart, [arrival(n, 0.01 * n, deadline_ms=600_000) for n in range(10)], DriverConfig(url=url)
-    )
-    assert [outcome.code for outcome in run.outcomes] == ["OK"] * 10
-    assert servicer.queries.count("query 7") == 1 and run.started_at > 0
