@@ -6,8 +6,8 @@ full cache. Reference counts free nearly everything here; cycles are few, and mo
 
 import gc
 
-# Young objects are looked through as often as by default, old ones three times as seldom (and by CPython's own rule only
-# when they have become a quarter more).
+# Young objects are looked through as often as by default, old ones three times as seldom (and by CPython's own rule
+# only when they have become a quarter more).
 THRESHOLDS = (700, 10, 30)
 
 
