@@ -1,5 +1,10 @@
-"""What tests of more than one layer need: certificates of a CA made for the tests."""
+"""What tests of more than one layer need: certificates of a CA made for the tests, and no pauses for garbage.
 
+A full collection in a process that has imported everything stops it for a good part of a second, which no deadline of a
+test allows for.
+"""
+
+import gc
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +25,12 @@ def make_pair(folder: Path, name: str, ca: Path) -> None:
     openssl("req", *curve, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
     signer = ("-CA", ca.with_suffix(".pem"), "-CAkey", ca.with_suffix(".key"), "-CAcreateserial")
     openssl("x509", "-req", "-in", request, *signer, "-out", certificate, "-days", "2", "-extfile", names)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_old_is_collected() -> None:
+    """What earlier modules left is not looked through again."""
+    gc.freeze()
 
 
 @pytest.fixture(name="pki", scope="session")

@@ -271,7 +271,7 @@ def _health() -> Callable[..., Awaitable[str]]:
 
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[..., Awaitable[None]]:
-    async def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not condition():
                 await asyncio.sleep(0.002)

@@ -177,7 +177,7 @@ async def test_one_that_is_too_slow_is_stopped(house: Any, kit: Any) -> None:
     async with house(share=1.0, min_answers=5) as ours:
         ours.models["new"].gate.clear()
         requests = [kit.ask(text=f"Number {number} is asked.", options=BYPASS) for number in range(8)]
-        replies = await asyncio.gather(*(ours._stub.Summarize(request, timeout=3) for request in requests))
+        replies = await asyncio.gather(*(ours._stub.Summarize(request, timeout=6) for request in requests))
         assert all(reply.summary for reply in replies)
         assert ours.canary.state is CanaryState.STOPPED
         assert "late" in ours.canary.problem
