@@ -53,8 +53,11 @@ redis:
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server > /dev/null; } || \
 	  echo 'no redis-server: tests that need one are skipped'
 
+# Tests of deadlines and of threads that end: in a process of their own, which thousands of others have not filled. 5: none was asked for.
+FRESH := $(addprefix tests/service/test_,single_flight.py canary.py faults.py hosting.py local.py)
 test: setup redis ## all tests; ARGS='-k client' for some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(FRESH) $(ARGS) || [ $$? = 5 ]
+	$(BIN)/pytest $(addprefix --ignore=,$(FRESH)) $(ARGS) || [ $$? = 5 ]
 
 coverage: setup redis ## all tests, and what they leave out
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)

@@ -73,7 +73,7 @@ class FakeGeneration:
     def step(self) -> None:
         self._model.num_steps += 1
         time.sleep(self._model.step_s)
-        self._model.gate.wait(60)
+        self._model.gate.wait(10)
         if self._model.step_error is not None:
             raise self._model.step_error
         for index in self.active:
