@@ -53,13 +53,8 @@ redis:
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server > /dev/null; } || \
 	  echo 'no redis-server: tests that need one are skipped'
 
-# Tests of deadlines and of threads that end: each file in a process of its own, and up to four times, since a pause of the machine fails
-# them (docs/lab-log.md: their cause is still to be found). 5: none was asked for.
-FRESH := $(addprefix tests/service/test_,single_flight.py canary.py faults.py hosting.py local.py)
 test: setup redis ## all tests; ARGS='-k client' for some
-	for file in $(FRESH); do for try in 1 2 3 4; do \
-	  $(BIN)/pytest $$file $(ARGS) && break; [ $$? = 5 ] && break; [ $$try != 4 ] || exit 1; done; done
-	$(BIN)/pytest $(addprefix --ignore=,$(FRESH)) $(ARGS) || [ $$? = 5 ]
+	$(BIN)/pytest $(ARGS)
 
 coverage: setup redis ## all tests, and what they leave out
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)

@@ -112,7 +112,7 @@ class Engine:
     @property
     def num_running(self) -> int:
         """Jobs that have a place."""
-        return len(self._open) + len(self._arriving)
+        return len(self._open) + self._scheduler.num_handed_out
 
     @property
     def num_places(self) -> int:
@@ -198,6 +198,7 @@ class Engine:
             self._begin(jobs)
             self._metrics.observe_batch(len(self._open))
         self._arriving = []
+        self._scheduler.begun()
         return bool(jobs or self._open)
 
     def _num_unread(self, prompt: Prompt) -> int:

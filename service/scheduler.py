@@ -99,6 +99,9 @@ class Scheduler:
         self._queues = {priority: _Queue(self._config.queue_interval_ms / 1000) for priority in Priority}
         self._arrivals = itertools.count()
         self._changed = threading.Condition()
+        # Out of the queue and not yet begun. Counted here, under the lock: a job that its taker has not yet written
+        # down would for that moment be nowhere, and others let in for it.
+        self.num_handed_out = 0
         self._closed_by: QdtsError | None = None
 
     @property
@@ -135,6 +138,10 @@ class Scheduler:
                 if jobs or not waits or self._closed_by is not None:
                     return jobs
                 self._changed.wait()
+
+    def begun(self) -> None:
+        """What was handed out is counted by its taker now."""
+        self.num_handed_out = 0
 
     def close(self, error: QdtsError) -> None:
         """Let nothing in any more and fail what waits, with `error`. Further calls change nothing."""
@@ -174,6 +181,7 @@ class Scheduler:
             num_tokens += self._num_unread(job.prompt)
             if jobs and num_tokens > max_tokens:
                 break  # nobody overtakes it
+            self.num_handed_out += 1
             heapq.heappop(queue.jobs)
             self._account(priority, job)
             jobs.append(job)

@@ -1,6 +1,6 @@
 """What tests of more than one layer need: certificates of a CA made for the tests, and no pauses for garbage.
 
-A full collection in a process that has imported everything stops it for a good part of a second, which no deadline of a
+A full collection in a process that has imported everything stops it for a third of a second, which no deadline of a
 test allows for.
 """
 

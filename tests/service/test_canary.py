@@ -75,8 +75,10 @@ def _house(kit: Any, eventually: Any) -> Callable[..., Any]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{application.port}") as channel:
             ours = House(application, pb_grpc.SummarizationServiceStub(channel), kit, models)
             await eventually(lambda: ours.canary.state is state)
-            yield ours
-        await application.stop()
+            try:
+                yield ours
+            finally:
+                await application.stop()
 
     return house
 
@@ -173,15 +175,18 @@ async def test_a_negative_entry_of_its_own_keeps_no_stable_answer_away(house: An
         assert ours.value("qdts_model_answers_total", model="canary", outcome="guard_rejected") == 1
 
 
-async def test_one_that_is_too_slow_is_stopped(house: Any, kit: Any) -> None:
+async def test_one_that_is_too_slow_is_stopped(house: Any, kit: Any, in_use: Any) -> None:
     async with house(share=1.0, min_answers=5) as ours:
+        in_use(ours._stub)
         ours.models["new"].gate.clear()
         requests = [kit.ask(text=f"Number {number} is asked.", options=BYPASS) for number in range(8)]
-        replies = await asyncio.gather(*(ours._stub.Summarize(request, timeout=6) for request in requests))
+        try:
+            replies = await asyncio.gather(*(ours._stub.Summarize(request, timeout=3) for request in requests))
+        finally:
+            ours.models["new"].gate.set()
         assert all(reply.summary for reply in replies)
         assert ours.canary.state is CanaryState.STOPPED
         assert "late" in ours.canary.problem
-        ours.models["new"].gate.set()
         assert (await ours.ask(100, options=BYPASS)).model_version == "stable@1"
 
 

@@ -88,9 +88,13 @@ async def test_model_that_fails_what_it_once_did_is_given_up(
 async def test_full_queue_degrades_instead_of_failing(serve: Any, kit: Any, eventually: Any) -> None:
     server = await serve(engine=kit.Engine(max_queue=2))
     server.model.gate.clear()
-    calls = [
-        server.stub.Summarize(kit.ask(text=f"Number {i} is waiting.", options=BYPASS), timeout=10) for i in range(8)
-    ]
+
+    def ask(number: int) -> Any:
+        return server.stub.Summarize(kit.ask(text=f"Number {number} is waiting.", options=BYPASS), timeout=10)
+
+    calls = [ask(0)]
+    await eventually(lambda: server.model.num_steps == 1)  # it has left the queue
+    calls += [ask(number) for number in range(1, 8)]
     await eventually(lambda: sum(call.done() for call in calls) == 5)
     assert len(server.model.prepared) == 3, "the others were sent down the ladder before any work"
     server.model.gate.set()

@@ -67,8 +67,10 @@ async def house(kit: Any, *loads: Any, **sections: Any) -> AsyncIterator[House]:
     made = House(kit, [*loads], **sections)
     del loads  # or a model that was let go would still be held here
     await made.application.start()
-    yield made
-    await made.application.stop()
+    try:
+        yield made
+    finally:
+        await made.application.stop()
 
 
 def engine_threads() -> int:

@@ -47,7 +47,8 @@ async def test_refuses_what_a_server_refuses(kit: Any) -> None:
 
 
 async def test_leaves_no_thread_behind(kit: Any) -> None:
+    before = {*threading.enumerate()}
     async with LocalClient(kit.config(), load=lambda config: kit.Model()) as client:
         await client.summarize("When was it built?", kit.LIGHTHOUSE)
-        assert any(thread.name == "engine" for thread in threading.enumerate())
-    assert not any(thread.name == "engine" for thread in threading.enumerate())
+        [engine] = [thread for thread in {*threading.enumerate()} - before if thread.name == "engine"]
+    assert not engine.is_alive()

@@ -95,6 +95,17 @@ async def test_a_class_that_did_not_wait_has_saved_nothing_up() -> None:
     assert order.count(Priority.BULK) == 2 and order[:2] != [Priority.BULK, Priority.BULK]
 
 
+async def test_what_is_handed_out_is_counted_until_it_has_begun(clock: Clock) -> None:
+    """Between queue and engine a job must not be nowhere: others would be let in for it."""
+    scheduler = open_scheduler(10, clock)
+    for name in "abc":
+        scheduler.admit(job(name, seconds=1, clock=clock))
+    take(scheduler, 2)
+    assert (scheduler.num_waiting, scheduler.num_handed_out) == (1, 2)
+    scheduler.begun()
+    assert (scheduler.num_waiting, scheduler.num_handed_out) == (1, 0)
+
+
 async def test_far_deadlines_do_not_starve(clock: Clock) -> None:
     """A stream of near deadlines overtakes a far one for as long as patience lasts."""
     scheduler = open_scheduler(100, clock, patience_ms=550)

@@ -127,7 +127,7 @@ async def test_cancelled_leader_over_grpc_fails_no_follower(server: Any, kit: An
     server.model.gate.clear()
     leader = server.stub.Summarize(kit.ask(), timeout=10)
     await eventually(lambda: server.model.num_steps == 1)
-    followers = [asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=20)) for _ in range(10)]
+    followers = [asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=10)) for _ in range(10)]
     await asyncio.sleep(0.2)
     leader.cancel()
     await asyncio.sleep(0.1)
@@ -137,21 +137,25 @@ async def test_cancelled_leader_over_grpc_fails_no_follower(server: Any, kit: An
     assert (server.model.num_starts, server.model.num_cancelled) == (1, 0)
 
 
-async def test_follower_with_more_time_is_not_cut_short_with_the_leader(server: Any, kit: Any, eventually: Any) -> None:
+async def test_follower_with_more_time_is_not_cut_short_with_the_leader(
+    server: Any, kit: Any, eventually: Any, in_use: Any
+) -> None:
+    in_use(server.stub)
     server.model.gate.clear()
-    hasty = server.stub.Summarize(kit.ask(), timeout=2)
+    hasty = server.stub.Summarize(kit.ask(), timeout=1)
     await eventually(lambda: server.model.num_steps == 1)
-    patient = asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=20))
+    patient = asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=10))
     assert (await hasty).rung == pb.RUNG_EXTRACTIVE
     server.model.gate.set()
     assert (await patient).rung == pb.RUNG_FULL
 
 
-async def test_follower_with_less_time_leaves_earlier(server: Any, kit: Any, eventually: Any) -> None:
+async def test_follower_with_less_time_leaves_earlier(server: Any, kit: Any, eventually: Any, in_use: Any) -> None:
+    in_use(server.stub)
     server.model.gate.clear()
-    patient = asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=20))
+    patient = asyncio.ensure_future(server.stub.Summarize(kit.ask(), timeout=10))
     await eventually(lambda: server.model.num_steps == 1)
-    hasty = await server.stub.Summarize(kit.ask(), timeout=2)
+    hasty = await server.stub.Summarize(kit.ask(), timeout=1)
     assert hasty.rung == pb.RUNG_EXTRACTIVE
     assert list(hasty.degrade_reasons) == [pb.DEGRADE_REASON_DEADLINE_MISSED]
     server.model.gate.set()
