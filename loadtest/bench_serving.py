@@ -18,7 +18,7 @@ from qdts.loadtest.simulation.server import QUIET
 from qdts.models.evaluation.samples import load_row_file
 from qdts.service.bench.curve import CurveConfig, Point, measure_point
 from qdts.service.bench.driver import DriverConfig
-from qdts.service.bench.planner import Measured, PlanConfig
+from qdts.service.bench.planner import Measured, PlanConfig, meets
 from qdts.service.bench.report import row
 from qdts.service.bench.workload import RequestClass
 from qdts.service.config import Value, load_config
@@ -94,15 +94,14 @@ def search(at: Callable[[float], Point], config: ServingConfig) -> list[Point]:
 
 def keeps(point: Point, slo_ms: float) -> bool:
     """Whether the SLO is kept there, as the planner means it."""
-    figures, bars = point.figures, PlanConfig(qps=1, slo_ms=slo_ms)
+    figures = point.figures
     seen = Measured(
         offered_qps=figures.offered_qps,
         attainment=figures.attainment,
         model_share=figures.model_share,
         p99_ms=figures.accepted.p99_ms,
     )
-    is_fast = seen.p99_ms is not None and seen.p99_ms <= slo_ms
-    return is_fast and seen.attainment >= bars.min_attainment and seen.model_share >= bars.min_model_share
+    return meets(seen, PlanConfig(qps=point.rate, slo_ms=slo_ms))
 
 
 def described(point: Point) -> dict[str, object]:

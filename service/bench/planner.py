@@ -81,7 +81,7 @@ def _sustainable_qps(points: Sequence[Measured], config: PlanConfig) -> float:
     """The highest measured load below which every measured point meets the SLO."""
     sustainable_qps = 0.0
     for point in sorted(points, key=lambda point: point.offered_qps):
-        if not _meets(point, config):
+        if not meets(point, config):
             break
         sustainable_qps = point.offered_qps
     if not sustainable_qps:
@@ -89,7 +89,8 @@ def _sustainable_qps(points: Sequence[Measured], config: PlanConfig) -> float:
     return sustainable_qps
 
 
-def _meets(point: Measured, config: PlanConfig) -> bool:
+def meets(point: Measured, config: PlanConfig) -> bool:
+    """Whether the SLO was kept there."""
     is_fast = point.p99_ms is not None and point.p99_ms <= config.slo_ms
     return is_fast and point.attainment >= config.min_attainment and point.model_share >= config.min_model_share
 

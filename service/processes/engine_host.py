@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from qdts.errors import ConfigError, Draining
 from qdts.models.prompt_codec import unpack_prompt
 from qdts.service.admin import AdminEndpoint
+from qdts.service.building import Builder
 from qdts.service.config import ServerConfig
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
-from qdts.service.extraction import TextThreads
 from qdts.service.generative import SharesStates, Summarizer, TimesSteps
 from qdts.service.health import State
 from qdts.service.heartbeat import Liveness
-from qdts.service.ladder import Generator, Ladder, build_admission
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.processes import board
@@ -25,12 +24,9 @@ from qdts.service.processes.board import BoardWriter
 from qdts.service.processes.fronts_door import Fetch, FrontsDoor, Unpack
 from qdts.service.processes.messages import EngineFacts
 from qdts.service.processes.share import own_share
-from qdts.service.request import Tier
 from qdts.service.scheduler import Prompt
 from qdts.service.serving import ENGINE_STOP_S
 from qdts.service.sharing import open_redis, share_states
-from qdts.service.warm_up import warm_up
-from qdts.service.watched import WatchedSummarizer
 
 if TYPE_CHECKING:
     from qdts.service.redis.level import RedisLevel
@@ -42,7 +38,7 @@ LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class EnginePlace:
     """Which engine this is."""
 
     addresses: Addresses
@@ -54,14 +50,14 @@ class EngineHost:
     """From start() to stop(), in one event loop."""
 
     def __init__(
-        self, config: ServerConfig, place: Place, *, load: Load = load_model, unpack: Unpack = unpack_prompt
+        self, config: ServerConfig, place: EnginePlace, *, load: Load = load_model, unpack: Unpack = unpack_prompt
     ) -> None:
         self._config, self._place = config, place
-        self._load, self._unpack = load, unpack
+        self._unpack = unpack
         self.metrics = Metrics()
         self._liveness = Liveness(config.lifecycle)
+        self._builder = Builder(config, load, self.metrics, self._liveness)
         self._state = State.LOADING
-        self._threads = TextThreads(config.engine.num_text_threads)
         self._engine: Engine | None = None
         self._door: FrontsDoor | None = None
         self._board: BoardWriter | None = None
@@ -93,12 +89,15 @@ class EngineHost:
             num_threads=config.num_threads,
         )
         share.take()
-        summarizer = await asyncio.to_thread(self._load, replace(config, num_threads=share.num_threads))
+        summarizer = await self._builder.load(replace(config, num_threads=share.num_threads))
         if summarizer is None:
             raise ConfigError("engine.model: there is none for an engine process to run")
         fetch = await self._share_states(summarizer)
-        self._engine = self._start_engine(summarizer)
-        await self._warm_up(summarizer, self._engine)
+        generator = self._builder.generator(summarizer, self._engine_died.set)
+        assert isinstance(generator.engine, Engine)  # it runs in this process
+        self._engine = generator.engine
+        self.metrics.watch_queue(lambda: generator.engine.num_waiting)
+        await self._builder.warm_up(generator)
         await self._open(summarizer, self._engine, fetch)
         self._state = State.READY
         self.metrics.set_ready(True)
@@ -133,7 +132,7 @@ class EngineHost:
             self._door.close()
         for task in self._tasks:
             task.cancel()
-        self._threads.close()
+        self._builder.close()
         if self._board is not None:
             self._board.close()
             self._board = None  # fronts that disconnect from here on are told to nobody
@@ -162,26 +161,6 @@ class EngineHost:
             await loop.run_in_executor(None, shares.fetch, prompt)
 
         return fetch
-
-    def _start_engine(self, summarizer: Summarizer) -> Engine:
-        config = self._config.engine
-        watched = WatchedSummarizer(summarizer, called=self._liveness.model_called, on_waste=self.metrics.count_waste)
-        engine = Engine(
-            watched,
-            max_batch=config.max_batch,
-            max_queue=config.max_queue,
-            max_encode_tokens=config.max_encode_tokens,
-            admission=self._config.admission,
-        )
-        self.metrics.watch_queue(lambda: engine.num_waiting)
-        loop = asyncio.get_running_loop()
-        engine.start(lambda: loop.call_soon_threadsafe(self._engine_died.set) and None, self.metrics)
-        return engine
-
-    async def _warm_up(self, summarizer: Summarizer, engine: Engine) -> None:
-        generator, metrics = Generator(summarizer=summarizer, engine=engine), Metrics()
-        admission = build_admission(generator, self._config.admission, metrics)
-        await warm_up(Ladder(threads=self._threads, generator=generator, auto=Tier.GENERATIVE, admission=admission))
 
     async def _open(self, summarizer: Summarizer, engine: Engine, fetch: Fetch | None) -> None:
         facts = EngineFacts(

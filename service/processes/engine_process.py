@@ -24,12 +24,14 @@ from qdts.service.config import ServerConfig
 from qdts.service.loading import Load, load_model
 from qdts.service.main import start_until
 from qdts.service.processes.addresses import Addresses
-from qdts.service.processes.engine_host import EngineHost, Place
+from qdts.service.processes.engine_host import EngineHost, EnginePlace
 from qdts.service.processes.fronts_door import Unpack
 from qdts.service.processes.handover import unpack_config
 
 
-async def serve(config: ServerConfig, place: Place, *, load: Load = load_model, unpack: Unpack = unpack_prompt) -> int:
+async def serve(
+    config: ServerConfig, place: EnginePlace, *, load: Load = load_model, unpack: Unpack = unpack_prompt
+) -> int:
     """Run one engine until it is told to end; the exit status."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # fronts' calls must not wait for the model's thread
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -74,7 +76,7 @@ def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: U
     try:
         config = unpack_config(sys.stdin.buffer.readline())
         logs.configure(config.logging.level, process=f"engine-{asked.index}")
-        place = Place(addresses=Addresses(asked.directory), generation=asked.generation, index=asked.index)
+        place = EnginePlace(addresses=Addresses(asked.directory), generation=asked.generation, index=asked.index)
         place.addresses.check()
         return asyncio.run(serve(config, place, load=load, unpack=unpack))
     except (ConfigError, WeightsError, Unsupported, Unavailable) as error:

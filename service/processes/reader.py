@@ -87,7 +87,7 @@ def load_reader(config: EngineConfig) -> Reader | None:
         return None
     manifest = verify(path)
     try:
-        builder = PromptBuilder.load(path, PromptConfig())
+        builder = PromptBuilder.load(path, PromptConfig(max_kept_chars=config.kept_chars))
     except (KeyError, ValueError, SafetensorError) as error:
         raise WeightsCorrupt(f"{path}: {type(error).__name__} while loading: {error}") from error
     return PromptReader(manifest.label, builder, config.mode)

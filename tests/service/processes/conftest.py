@@ -22,7 +22,7 @@ from qdts.service.ladder import Generator
 from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.config import ProcessesConfig
 from qdts.service.processes.connect import connect
-from qdts.service.processes.engine_host import EngineHost, Place
+from qdts.service.processes.engine_host import EngineHost, EnginePlace
 from qdts.service.processes.handover import pack_config
 from qdts.service.processes.reader import PackedPrompt
 
@@ -70,7 +70,7 @@ class Hosts:
     ) -> tuple[EngineHost, Any]:
         """A host of this model, ready."""
         model = model or self._kit.Model()
-        place = Place(addresses=Addresses(self.directory), generation=generation, index=index)
+        place = EnginePlace(addresses=Addresses(self.directory), generation=generation, index=index)
         host = EngineHost(self.config(**sections), place, load=lambda config: model, unpack=self.unpack)
         self.hosts.append(host)
         await host.start()

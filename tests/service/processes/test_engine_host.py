@@ -14,7 +14,7 @@ from qdts.loadtest.redis_server import RedisServer, find_redis_server
 from qdts.models.document import Document
 from qdts.service.deadline import Deadline
 from qdts.service.processes.board import STALE_S, BoardReader
-from qdts.service.processes.engine_host import EngineHost, Place
+from qdts.service.processes.engine_host import EngineHost, EnginePlace
 from qdts.service.redis.config import RedisConfig
 
 
@@ -139,7 +139,7 @@ async def test_a_model_that_fails_its_warm_up_does_not_start(hosts: Any, kit: An
 
 
 async def test_no_model_is_nothing_to_run(hosts: Any, kit: Any, directory: Any) -> None:
-    place = Place(addresses=(await hosts.engine())[0]._place.addresses, generation=2, index=0)
+    place = EnginePlace(addresses=(await hosts.engine())[0]._place.addresses, generation=2, index=0)
     host = EngineHost(replace(hosts.config(), engine=kit.Engine(model="none")), place)
     with pytest.raises(ConfigError, match=r"engine\.model"):
         await host.start()
