@@ -60,6 +60,8 @@ def _open(path: Path, config: RuntimeConfig) -> Any:
     options.inter_op_num_threads = 1
     # Warnings about nodes placed on the CPU and unused initialisers are no news to an operator.
     options.log_severity_level = 3
+    # A pattern is kept for each new shape and asks for its peak in one piece: with lengths of all kinds memory grows.
+    options.enable_mem_pattern = False
     # Idle threads of one graph must not spin while another graph of the same step computes.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
