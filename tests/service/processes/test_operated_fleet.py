@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from google.protobuf.json_format import MessageToJson
 from qdts.errors import ConfigError, Conflict, Draining
 from qdts.service.admin import AdminEndpoint
 from qdts.service.admin_config import AdminConfig
+from qdts.service.client.operator import Operator
 from qdts.service.config import ServerConfig
 from qdts.service.health import State
 from qdts.service.hosting import SwapState
@@ -26,11 +28,13 @@ from qdts.service.processes.supervisor import Supervisor
 from qdts.v1 import admin_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as calls_pb_grpc
 
+TOKEN = "operators-token-0123456789"
+
 
 @pytest.fixture(name="configure")
 def _configure(kit: Any, tmp_path: Path) -> Callable[..., ServerConfig]:
     """configure(port=0, **sections): settings of one front without a model."""
-    (tmp_path / "operators").write_text("operators-token-0123456789")
+    (tmp_path / "operators").write_text(TOKEN)
 
     def configure(*, port: int = 0, **sections: Any) -> ServerConfig:
         return kit.config(
@@ -88,6 +92,22 @@ async def test_a_swap_waits_for_fronts_and_says_who_is_late(
     for front in fronts:
         await asyncio.to_thread(front.close)
     await operated.stop()
+
+
+async def test_it_answers_while_the_first_engine_is_started(configure: Callable[..., ServerConfig], kit: Any) -> None:
+    supervisor = Supervisor(replace(configure(), engine=kit.Engine(model="", num_threads=1)))
+    starting = asyncio.ensure_future(supervisor.start())
+    with Operator(f"127.0.0.1:{supervisor.operators_port}", token=TOKEN, timeout_s=30) as operator:
+        status = await asyncio.to_thread(operator.status)
+        assert (status.state, status.model_version) == (pb.SERVER_STATE_LOADING, "")
+        assert [*status.processes] == [pb.ProcessStatus(name="front-0", state=pb.PROCESS_STATE_AWAY)]
+        swap = await asyncio.to_thread(operator.swap_model)
+        assert swap.state == pb.SWAP_STATE_RUNNING, "it waits for the first one"
+        assert not starting.done()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await supervisor.stop()
+    assert supervisor.pids == {}
 
 
 async def test_a_port_that_is_taken_ends_the_start_and_leaves_nothing(
