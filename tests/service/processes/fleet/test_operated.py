@@ -158,6 +158,16 @@ def test_drain_ends_it_as_a_signal_does(operate: Any, load: Any, tmp_path: Path)
     assert [*tmp_path.glob("qdts-*")] == []
 
 
+def test_drain_during_a_swap_leaves_nothing_behind(operate: Any, see: Any, tmp_path: Path) -> None:
+    ours = operate(**{**MODEL, "PROCESSES__ENGINES": 2})
+    assert ours.operator.swap_model().state == pb.SWAP_STATE_RUNNING
+    see.until(lambda: {"engine-1-0", "engine-1-1"} <= set(ours.fleet.children()), "no newer engines")
+    ours.operator.drain()
+    assert ours.fleet.wait() == 0
+    ours.fleet.wait_for_orphans()
+    assert [*tmp_path.glob("qdts-*")] == []
+
+
 def test_log_level_is_that_of_all_processes_also_of_those_that_come_later(operate: Any, see: Any) -> None:
     ours = operate()
     fleet = ours.fleet
