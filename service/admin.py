@@ -52,8 +52,10 @@ class AdminEndpoint:
         port: int,
         state: Callable[[], State],
         problem: Callable[[], str | None],
+        status: Callable[[], str | None] | None = None,
     ) -> None:
-        self._state, self._problem = state, problem
+        """With `status` there is /status, too: JSON, or 503 where that gives none."""
+        self._state, self._problem, self._status = state, problem, status
         self._metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(metrics.registry)
         self._server = make_server(host, port, self._answer, _Server, _Handler)
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -80,6 +82,9 @@ class AdminEndpoint:
             case "/livez":
                 problem = self._problem()
                 return _say(start, "503 Service Unavailable" if problem else "200 OK", problem or "alive")
+            case "/status" if self._status is not None:
+                status = self._status()
+                return _say(start, "200 OK" if status else "503 Service Unavailable", status or "no answer in time")
             case _:
                 return _say(start, "404 Not Found", "/metrics, /readyz, /livez")
 

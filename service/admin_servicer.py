@@ -17,8 +17,8 @@ _PREFIX = "LOG_LEVEL_"
 class Operated(Protocol):
     """A server, as those who run it see it. Conflict where what is asked does not go with what it is doing."""
 
-    def status(self) -> pb.GetStatusResponse:
-        """How it is."""
+    async def status(self) -> pb.GetStatusResponse:
+        """How it is. Waits for nothing but what its own processes say of themselves, a second at most."""
         ...
 
     def swap(self, model: str | None) -> Swap:
@@ -37,6 +37,10 @@ class Operated(Protocol):
         """Begin to end."""
         ...
 
+    def set_log_level(self, level: str) -> str:
+        """From which level on it logs; the one before."""
+        ...
+
 
 class AdminServicer(pb_grpc.AdminServiceServicer):
     """Operates one server. `models_dir` is where other models may lie; "": nowhere."""
@@ -46,7 +50,7 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: CallContext) -> pb.GetStatusResponse:  # noqa: N802
         """How the server is now."""
-        return self._server.status()
+        return await self._server.status()
 
     async def SwapModel(self, request: pb.SwapModelRequest, context: CallContext) -> pb.SwapModelResponse:  # noqa: N802
         """Begin a swap."""
@@ -79,7 +83,7 @@ class AdminServicer(pb_grpc.AdminServiceServicer):
         if request.level not in known:
             raise InvalidRequest("level", f"is {request.level}; must be one of {', '.join(map(str, known))}")
         level = pb.LogLevel.Name(request.level).removeprefix(_PREFIX).lower()
-        before = logs.configure(level)
+        before = self._server.set_log_level(level)
         logs.warning("log_level_set", level=level, before=before)
         return pb.SetLogLevelResponse(previous=f"{_PREFIX}{before.upper()}")
 

@@ -26,6 +26,7 @@ from qdts.service.ladder import Generator
 from qdts.service.loading import Load, load_model
 from qdts.service.metrics import Metrics
 from qdts.service.processes.connect import Connect, connect
+from qdts.service.processes.front_status import FrontStatus
 from qdts.service.quotas import Quotas
 from qdts.service.reply import Reply
 from qdts.service.request import Request
@@ -132,7 +133,7 @@ class Application:
         else:
             self._host.swap()
 
-    def status(self) -> admin_pb2.GetStatusResponse:
+    async def status(self) -> admin_pb2.GetStatusResponse:
         """How the server is."""
         return write_status(self._parts)
 
@@ -161,6 +162,10 @@ class Application:
     def drain(self) -> None:
         """Let run_until() return: from there it goes as at SIGTERM."""
         self._drain_asked.set()
+
+    def set_log_level(self, level: str) -> str:
+        """From which level on lines are written; the one before."""
+        return logs.configure(level)
 
     async def run_until(self, stop: asyncio.Event) -> int:
         """Return at `stop`, or when a drain was asked for, with 0.
@@ -253,7 +258,13 @@ class Application:
         host, port = self._config.metrics.host, self._config.metrics.port
         try:
             return AdminEndpoint(
-                self.metrics, host=host, port=port, state=lambda: self.health.state, problem=self.liveness.problem
+                self.metrics,
+                host=host,
+                port=port,
+                state=lambda: self.health.state,
+                problem=self.liveness.problem,
+                # What a front says there, its supervisor tells the operators; else they are told by RPC.
+                status=FrontStatus(lambda: write_status(self._parts)) if self._config.processes.fronts else None,
             )
         except OSError as error:
             raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error

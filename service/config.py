@@ -181,8 +181,11 @@ class ServerConfig:
             raise ConfigError("auth.certificate_tenants: needs tls.client_ca_file, or no client shows a certificate")
         if self.admin.is_on and not self.tls.cert_file and (self.admin.client_ca_file or not self.admin.is_loopback):
             raise ConfigError("admin: needs tls.cert_file for client certificates, and where others can reach it")
-        if self.processes.fronts and (self.admin.is_on or self.canary.model):
-            raise ConfigError("processes.fronts: admin.port and canary.model are for servers of one process")
+        if self.processes.fronts and self.canary.model:
+            raise ConfigError(
+                "canary.model: is for a server of one process, processes.fronts = 0; beside several, a canary is a "
+                "deployment of its own with a share of the traffic"
+            )
 
 
 Value = str | int | float | bool

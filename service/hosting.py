@@ -48,7 +48,7 @@ class SwapState(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Swap:
-    """One model being put in another's place. Times are Unix time; `problem` says why it failed."""
+    """One model being put in another's place. Times are Unix time; `problem` says what is wrong."""
 
     number: int
     model: str | None
@@ -59,13 +59,17 @@ class Swap:
     ended_at: float | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def end(self, outcome: "Serving | str") -> None:
-        """What is in place now, or why nothing new is."""
-        self.ended_at = time.time()
-        if isinstance(outcome, str):
-            self.state, self.problem = SwapState.FAILED, outcome
-        else:
-            self.state, self.version = SwapState.SUCCEEDED, outcome.version
+    def succeed(self, version: str | None, problem: str = "") -> None:
+        """A model of this version is in place; `problem`: what is not as it should be all the same."""
+        self.version = version
+        self._end(SwapState.SUCCEEDED, problem)
+
+    def fail(self, problem: str) -> None:
+        """Nothing new is in place."""
+        self._end(SwapState.FAILED, problem)
+
+    def _end(self, state: SwapState, problem: str) -> None:
+        self.state, self.problem, self.ended_at = state, problem, time.time()
         self.ended.set()
 
 
@@ -136,10 +140,11 @@ class ModelHost:
     async def _swap(self, swap: Swap) -> None:
         async with self._changing:
             outcome = await self._attempt(f"{self._stage.name}_swap_failed", swap.model)
-            if not isinstance(outcome, str):
-                logs.info(f"{self._stage.name}_swapped", model=outcome.version)
-                await self._there()
-            swap.end(outcome)
+            if isinstance(outcome, str):
+                return swap.fail(outcome)
+            logs.info(f"{self._stage.name}_swapped", model=outcome.version)
+            await self._there()
+            swap.succeed(outcome.version)
 
     async def _attempt(self, event: str, model: str | None) -> Serving | str:
         """What is in place now, or why nothing new is: then `event` is logged, and what was built is gone."""

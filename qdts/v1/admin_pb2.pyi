@@ -11,6 +11,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ProcessState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROCESS_STATE_UNSPECIFIED: _ClassVar[ProcessState]
+    PROCESS_STATE_AWAY: _ClassVar[ProcessState]
+    PROCESS_STATE_NOT_READY: _ClassVar[ProcessState]
+    PROCESS_STATE_READY: _ClassVar[ProcessState]
+    PROCESS_STATE_LEAVING: _ClassVar[ProcessState]
+
 class ServerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SERVER_STATE_UNSPECIFIED: _ClassVar[ServerState]
@@ -51,6 +59,11 @@ class LogLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LOG_LEVEL_INFO: _ClassVar[LogLevel]
     LOG_LEVEL_WARNING: _ClassVar[LogLevel]
     LOG_LEVEL_ERROR: _ClassVar[LogLevel]
+PROCESS_STATE_UNSPECIFIED: ProcessState
+PROCESS_STATE_AWAY: ProcessState
+PROCESS_STATE_NOT_READY: ProcessState
+PROCESS_STATE_READY: ProcessState
+PROCESS_STATE_LEAVING: ProcessState
 SERVER_STATE_UNSPECIFIED: ServerState
 SERVER_STATE_LOADING: ServerState
 SERVER_STATE_READY: ServerState
@@ -83,7 +96,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("state", "version", "model_version", "uptime_seconds", "classes", "num_running", "concurrency_limit", "costs", "cache", "swap", "canary", "problem", "log_level")
+    __slots__ = ("state", "version", "model_version", "uptime_seconds", "classes", "num_running", "concurrency_limit", "costs", "cache", "swap", "canary", "problem", "log_level", "processes")
     STATE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +110,7 @@ class GetStatusResponse(_message.Message):
     CANARY_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     LOG_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
     state: ServerState
     version: str
     model_version: str
@@ -110,7 +124,22 @@ class GetStatusResponse(_message.Message):
     canary: CanaryStatus
     problem: str
     log_level: LogLevel
-    def __init__(self, state: _Optional[_Union[ServerState, str]] = ..., version: _Optional[str] = ..., model_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., classes: _Optional[_Iterable[_Union[ClassStatus, _Mapping]]] = ..., num_running: _Optional[int] = ..., concurrency_limit: _Optional[int] = ..., costs: _Optional[_Iterable[_Union[PredictedCost, _Mapping]]] = ..., cache: _Optional[_Union[CacheState, _Mapping]] = ..., swap: _Optional[_Union[ModelSwap, _Mapping]] = ..., canary: _Optional[_Union[CanaryStatus, _Mapping]] = ..., problem: _Optional[str] = ..., log_level: _Optional[_Union[LogLevel, str]] = ...) -> None: ...
+    processes: _containers.RepeatedCompositeFieldContainer[ProcessStatus]
+    def __init__(self, state: _Optional[_Union[ServerState, str]] = ..., version: _Optional[str] = ..., model_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., classes: _Optional[_Iterable[_Union[ClassStatus, _Mapping]]] = ..., num_running: _Optional[int] = ..., concurrency_limit: _Optional[int] = ..., costs: _Optional[_Iterable[_Union[PredictedCost, _Mapping]]] = ..., cache: _Optional[_Union[CacheState, _Mapping]] = ..., swap: _Optional[_Union[ModelSwap, _Mapping]] = ..., canary: _Optional[_Union[CanaryStatus, _Mapping]] = ..., problem: _Optional[str] = ..., log_level: _Optional[_Union[LogLevel, str]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ...) -> None: ...
+
+class ProcessStatus(_message.Message):
+    __slots__ = ("name", "pid", "state", "num_restarts", "model_version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NUM_RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pid: int
+    state: ProcessState
+    num_restarts: int
+    model_version: str
+    def __init__(self, name: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[ProcessState, str]] = ..., num_restarts: _Optional[int] = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class ClassStatus(_message.Message):
     __slots__ = ("priority", "num_inside", "num_waiting", "pressure_level", "best_rung")

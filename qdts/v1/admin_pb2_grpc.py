@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Operates one server process.
+    """Operates one server, of one process or of several: the supervisor answers for all of these.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """Operates one server process.
+    """Operates one server, of one process or of several: the supervisor answers for all of these.
     """
 
     def GetStatus(self, request, context):
@@ -110,7 +110,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetLogLevel(self, request, context):
-        """From which level on log lines are written, until the process ends.
+        """From which level on log lines are written, until the server ends: by all its processes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +158,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Operates one server process.
+    """Operates one server, of one process or of several: the supervisor answers for all of these.
     """
 
     @staticmethod

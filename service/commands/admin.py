@@ -76,6 +76,8 @@ def _follow(server: "Operator", swap: "pb.ModelSwap", *, wait: bool) -> int:
     if swap.state == pb.SWAP_STATE_FAILED:
         print(f"qdts: the swap failed: {swap.problem}", file=sys.stderr)
         return 1
+    if swap.problem:
+        print(f"qdts: {swap.problem}", file=sys.stderr)
     return 0
 
 

@@ -2,9 +2,23 @@
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from qdts.errors import ConfigError, Unavailable
+
+GENERATION = "generation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The newest generation of engines that is ready, and the directory of its model, or "none".
+
+    None: what engine.model names, for engines that were started by hand.
+    """
+
+    generation: int
+    model: str | None
 
 
 class Addresses:
@@ -31,9 +45,10 @@ class Addresses:
         return self.directory / f"engine-{generation}-{index}.board"
 
     @property
-    def generation(self) -> int:
-        """The newest generation of engines that is ready. Unavailable if none is yet."""
+    def newest(self) -> Newest:
+        """Which engines to go to. Unavailable if none are ready yet."""
         try:
-            return int((self.directory / "generation").read_text())
+            number, _, model = (self.directory / GENERATION).read_bytes().partition(b"\n")
+            return Newest(generation=int(number), model=os.fsdecode(model.removesuffix(b"\n")) or None)
         except (OSError, ValueError) as error:
             raise Unavailable("no engine is ready yet") from error

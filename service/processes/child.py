@@ -1,8 +1,9 @@
 """One process below the supervisor: told its settings, awaited until it is ready, ended.
 
-Its settings come on its standard input, which then stays open: the end of that is how it learns that the
-supervisor is gone, however that went. On its standard output it says in one line of JSON that it is ready,
-{"ready": true, "admin_port": 40001}, or why it never will be, {"ready": false, "reason": "..."}.
+Its settings come on its standard input, which then stays open for orders (orders.py): the end of that is how it learns
+that the supervisor is gone, however that went. On its standard output it says in one line of JSON that it is ready,
+{"ready": true, "admin_port": 40001}, an engine with "model": "name@digest", or why it never will be,
+{"ready": false, "reason": "..."}.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ class Child:
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self.admin_port: int | None = None
+        self.model: str | None = None
         self._process = process
         self.ending: asyncio.Task[int] | None = None
 
@@ -71,11 +73,19 @@ class Child:
             raise Unavailable(f"{self.name} could not start: {said.get('reason') or f'exit status {status}'}")
         port = said.get("admin_port")
         self.admin_port = port if isinstance(port, int) else None
+        model = said.get("model")
+        self.model = model if isinstance(model, str) else None
 
     async def ended(self) -> int:
         """Its exit status once it is gone; negative for a signal."""
         self.ending = self.ending or asyncio.ensure_future(self._wait())
         return await asyncio.shield(self.ending)  # several may wait
+
+    def tell(self, order: bytes) -> None:
+        """One line more on its standard input, if it is still there."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(order)
 
     def send(self, number: int) -> None:
         """Send it a signal, if it is still there."""

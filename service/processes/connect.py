@@ -1,7 +1,8 @@
-"""A front's generator: a reader of its own, and the engines of the newest generation."""
+"""A front's generator: the engines of the newest generation, and a reader of its own for their model."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from qdts.errors import Draining, Unavailable, WeightsError
@@ -25,28 +26,33 @@ Connect = Callable[[ServerConfig, OnDeath], Awaitable[Generator | None]]
 async def connect(
     config: ServerConfig, on_death: OnDeath, *, load: LoadReader = load_reader, patience_s: float = PATIENCE_S
 ) -> Generator | None:
-    """The newest engines behind a reader of their model; None where the settings name no model.
+    """The newest engines behind a reader of their model; None where they have none.
 
-    Unavailable if there are none in time, WeightsError if they run another model than the settings name now.
+    Unavailable if there are none in time, WeightsError if something else lies where their model was.
     """
-    reader = await asyncio.to_thread(load, config.engine)
-    if reader is None:
-        return None
     addresses = Addresses(Path(config.processes.directory))
     addresses.check()
     until = Deadline.after(patience_s)
+    read, reader = None, None
     while True:
         try:
-            return await _open(config, addresses, reader, on_death)
+            newest = addresses.newest
+            if newest != read:
+                model = config.engine.model if newest.model is None else newest.model
+                reader = await asyncio.to_thread(load, replace(config.engine, model=model))
+                read = newest
+            if reader is None:
+                return None
+            return await _open(config, addresses, newest.generation, reader, on_death)
         except Unavailable:
             if until.expired:
                 raise
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _open(config: ServerConfig, addresses: Addresses, reader: Reader, on_death: OnDeath) -> Generator:
-    generation = addresses.generation
-
+async def _open(
+    config: ServerConfig, addresses: Addresses, generation: int, reader: Reader, on_death: OnDeath
+) -> Generator:
     async def engine(index: int) -> RemoteEngine:
         return await RemoteEngine.connect(addresses, generation, index, config.admission)
 
@@ -55,7 +61,7 @@ async def _open(config: ServerConfig, addresses: Addresses, reader: Reader, on_d
     if facts.version != reader.version:
         await pool.close(Draining("closed"), timeout_s=0)
         raise WeightsError(
-            f"the engines run {facts.version}, engine.model is {reader.version} by now: SIGHUP loads that"
+            f"the engines run {facts.version}, in its directory lies {reader.version} by now: SIGHUP loads that"
         )
     pool.start(on_death)
     return Generator(summarizer=RemoteSummarizer(reader, facts), engine=pool)

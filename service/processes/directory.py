@@ -9,10 +9,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from qdts.errors import ConfigError
-from qdts.service.processes.addresses import Addresses
+from qdts.errors import ConfigError, Unavailable
+from qdts.service.processes.addresses import GENERATION, Addresses
 
-GENERATION = "generation"
 _LOCK = "lock"
 # What is ours to remove, should the directory hold anything else.
 _OURS = (f"{GENERATION}*", "engine-*")
@@ -44,11 +43,17 @@ class Directory:
         _empty(place)
         return cls(place, lock)
 
-    def publish(self, generation: int) -> None:
-        """Say which engines are the newest; whoever reads gets the old number or the new one."""
+    def publish(self, generation: int, model: str) -> None:
+        """Say which engines are the newest, and of which model; whoever reads gets all of the old or of the new.
+
+        Unavailable where that cannot be written.
+        """
         draft = self.path / f"{GENERATION}.new"
-        draft.write_text(f"{generation}\n", encoding="ascii")
-        draft.rename(self.path / GENERATION)
+        try:
+            draft.write_bytes(b"%d\n%s\n" % (generation, os.fsencode(model)))
+            draft.rename(self.path / GENERATION)
+        except OSError as error:
+            raise Unavailable(f"processes.directory: {error.strerror}") from error
 
     def remove(self) -> None:
         """With all that is in it."""

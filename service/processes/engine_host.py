@@ -74,6 +74,11 @@ class EngineHost:
         """Where /metrics, /readyz and /livez are; None without them."""
         return self._endpoint.port if self._endpoint is not None else None
 
+    @property
+    def version(self) -> str | None:
+        """The model's, once it is there."""
+        return self._door.facts.version if self._door is not None else None
+
     async def start(self) -> None:
         """Load, warm up, listen. ConfigError, WeightsError or Unsupported where that cannot be."""
         self._tasks.append(asyncio.ensure_future(self._liveness.beat()))

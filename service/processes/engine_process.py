@@ -1,7 +1,8 @@
 """The process that runs the model for the fronts: `python -m qdts.service.processes.engine_process`.
 
-Standard input brings the settings as one line and stays open: its end is the parent's. Standard output gets one line
-when fronts may connect, {"ready": true, "admin_port": N}, or never will, {"ready": false, "reason": "..."}.
+Standard input brings the settings as one line, then orders (orders.py): its end is the parent's. Standard output gets
+one line when fronts may connect, {"ready": true, "admin_port": N, "model": "name@digest"}, or never will,
+{"ready": false, "reason": "..."}.
 
 SIGTERM   take nothing new, answer what is there, exit
 SIGHUP    exit once no front is connected any more
@@ -10,7 +11,6 @@ SIGHUP    exit once no front is connected any more
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from qdts.service.main import start_until
 from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.engine_host import EngineHost, EnginePlace
 from qdts.service.processes.fronts_door import Unpack
-from qdts.service.processes.handover import unpack_config
+from qdts.service.processes.orders import STANDARD_INPUT, Orders, read_settings
 
 
 async def serve(
@@ -44,23 +44,23 @@ async def serve(
         await start_until(host, stop)
         garbage.settle()
         if not stop.is_set():
-            print(json.dumps({"ready": True, "admin_port": host.admin_port}), flush=True)
+            print(json.dumps({"ready": True, "admin_port": host.admin_port, "model": host.version}), flush=True)
         return await host.run_until(stop)
     finally:
         await host.stop()
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """End with the parent: nobody else has the other end of standard input."""
-    descriptor = sys.stdin.fileno()
+    """Do what the parent says, and end with it: nobody else has the other end of standard input."""
+    orders = Orders()
 
     def readable() -> None:
-        if not os.read(descriptor, 4096):
-            loop.remove_reader(descriptor)
+        if not orders.obey():
+            loop.remove_reader(STANDARD_INPUT)
             logs.warning("parent_gone")
             stop.set()
 
-    loop.add_reader(descriptor, readable)
+    loop.add_reader(STANDARD_INPUT, readable)
 
 
 def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: Unpack = unpack_prompt) -> int:
@@ -74,7 +74,7 @@ def run(argv: Sequence[str] | None = None, *, load: Load = load_model, unpack: U
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        config = unpack_config(sys.stdin.buffer.readline())
+        config = read_settings()
         logs.configure(config.logging.level, process=f"engine-{asked.index}")
         place = EnginePlace(addresses=Addresses(asked.directory), generation=asked.generation, index=asked.index)
         place.addresses.check()

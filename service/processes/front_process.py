@@ -22,13 +22,13 @@ from qdts.service.main import START_ERRORS, start_until
 from qdts.service.processes.connect import Connect, connect
 from qdts.service.processes.directory import remove_orphaned
 from qdts.service.processes.fronts import leave_s
-from qdts.service.processes.handover import unpack_config
 from qdts.service.processes.leaving import leave
+from qdts.service.processes.orders import Orders, read_settings
 
 
 def main(join: Connect = connect) -> int:
     """Serve as standard input says, by the name in argv; the exit status is as that of a server of one process."""
-    config = unpack_config(sys.stdin.buffer.readline())
+    config = read_settings()
     logs.configure(config.logging.level, process=sys.argv[1])
     try:
         return asyncio.run(_serve(config, join))
@@ -63,7 +63,7 @@ async def _serve(config: ServerConfig, join: Connect) -> int:
 
 
 class _Orphaned(threading.Event):
-    """Set when the supervisor is gone: standard input, which it holds open, has ended."""
+    """Set when the supervisor is gone: standard input, which it holds open, has ended. Till then it is obeyed."""
 
     def __init__(self, stop: asyncio.Event, within_s: float) -> None:
         super().__init__()
@@ -72,7 +72,8 @@ class _Orphaned(threading.Event):
         threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
 
     def _watch(self) -> None:
-        while os.read(sys.stdin.fileno(), 4096):
+        orders = Orders()
+        while orders.obey():
             pass
         logs.warning("supervisor_gone")
         self.set()

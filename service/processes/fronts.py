@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from qdts.errors import Unavailable
 from qdts.service import logs
+from qdts.service.admin_config import AdminConfig
 from qdts.service.config import MetricsConfig, ServerConfig
 from qdts.service.processes.child import PYTHON, Child, Command
 from qdts.service.processes.handover import pack_config
@@ -79,6 +80,11 @@ class Fronts:
         for place in self.places:
             place.send(signal.SIGHUP)
 
+    def tell(self, order: bytes) -> None:
+        """All of them, also those that come later."""
+        for place in self.places:
+            place.tell(order)
+
     def _command(self, name: str) -> Command:
         self._begun_with[name] = self._generation()
         return Command(args=(*PYTHON, self._module, name), told=pack_config(self._config))
@@ -101,11 +107,12 @@ async def start_all(places: list[Place]) -> None:
 
 
 def front_config(config: ServerConfig, *, port: int, directory: str) -> ServerConfig:
-    """A front's settings: the port is settled, its operators' port is the supervisor's, its quotas are its share."""
+    """A front's settings: the port is settled, operators speak to the supervisor, its quotas are its share."""
     return replace(
         config,
         server=replace(config.server, port=port),
         metrics=MetricsConfig(port=0),
+        admin=AdminConfig(),
         quotas=share_of(config.quotas, config.processes.fronts),
         processes=replace(config.processes, directory=directory),
     )

@@ -6,7 +6,7 @@ A counter stays its process's own: it begins at 0 where that was started again, 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client import CollectorRegistry, Counter, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -25,16 +25,22 @@ class MergedMetrics:
         self._restarts = Counter(
             "qdts_process_restarts", "Attempts to start a process that ended.", ["process"], registry=self.registry
         )
-        self.registry.register(_OfChildren(processes))
+        self._children = _OfChildren(processes)
+        self.registry.register(self._children)
 
     def count_restart(self, process: str) -> None:
         """A process that ended is being started again."""
         self._restarts.labels(process).inc()
 
+    def add(self, process: str, samples: Collector) -> None:
+        """Samples that are counted in this process, by this name."""
+        self._children.own[process] = samples
+
 
 class _OfChildren(Collector):
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
+        self.own: dict[str, Collector] = {}
 
     def describe(self) -> Iterable[Metric]:
         return ()  # known when asked
@@ -45,6 +51,8 @@ class _OfChildren(Collector):
         for process, text in self._texts():
             up.add_metric([process], 0 if text is None else 1)
             _merge(families, process, text or "")
+        for process, samples in self.own.items():
+            _merge(families, process, generate_latest(samples).decode())
         return families.values()
 
     def _texts(self) -> list[tuple[str, str | None]]:

@@ -34,11 +34,14 @@ class Place:
         self.name = name
         self.away = Since()
         self.is_ready = False
+        self.num_restarts = 0  # attempts
+        self.model: str | None = None  # of the last one that was in it, if that said
         self._command, self._config = command, config
         self._count_restart, self._on_ready = count_restart, on_ready
         self._child: Child | None = None
         self.leaving: dict[Child, asyncio.Task[None]] = {}
         self._children: set[Child] = set()  # those that leave and those that come, too
+        self._order = b""
         self._changing = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
         self._silent_s = 0.0
@@ -69,9 +72,16 @@ class Place:
             self.leaving[before] = asyncio.ensure_future(self._leave(before, number, leave_s))
 
     def send(self, number: int) -> None:
-        """A signal to the process that is in it, if there is one."""
-        if self._child is not None:
-            self._child.send(number)
+        """A signal to the process that is in it, if there is one, and to those that leave it."""
+        for child in (self._child, *self.leaving):
+            if child is not None:
+                child.send(number)
+
+    def tell(self, order: bytes) -> None:
+        """Say it to all that are there, those that come and leave included, and to each that comes later."""
+        self._order = order
+        for child in self._children:
+            child.tell(order)
 
     async def stop(self, leave_s: float, number: int = signal.SIGTERM) -> None:
         """Put nothing in it any more; what is there is sent the signal and leaves, within so long."""
@@ -130,6 +140,7 @@ class Place:
         await asyncio.sleep(delay_s)
         async with self._changing:
             if self._child is None:
+                self.num_restarts += 1
                 self._count_restart(self.name)
                 try:
                     await self._put_in_place()
@@ -141,12 +152,13 @@ class Place:
     async def _put_in_place(self) -> None:
         child = await Child.start(self.name, self._command())
         self._children.add(child)
+        child.tell(self._order)
         try:
             await child.wait_ready(self._config.max_engine_away_s)
         except Unavailable:
             self._children.discard(child)
             raise
-        self._child, self.is_ready = child, True
+        self._child, self.is_ready, self.model = child, True, child.model
         self._silent_s, self._looked_at = 0.0, time.monotonic()
         self.away.end()
         self._on_ready(child)

@@ -270,4 +270,4 @@ async def test_stopped_by_an_operator(house: Any) -> None:
         for action in (ours.application.stop_canary, ours.application.promote_canary):
             with pytest.raises(Conflict):
                 action()
-        assert ours.application.status().canary.problem == "by an operator"
+        assert (await ours.application.status()).canary.problem == "by an operator"

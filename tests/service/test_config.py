@@ -104,8 +104,8 @@ def test_every_setting_can_be_set_from_the_environment() -> None:
     assert load_config(None, env) == defaults
 
 
-def test_operators_and_canaries_are_of_servers_of_one_process() -> None:
-    for settings in ({"admin.port": 1, "admin.token_file": "x"}, {"canary.model": "new"}):
-        assert load_config(None, {}, settings)
-        with pytest.raises(ConfigError, match=r"processes\.fronts: admin\.port and canary\.model"):
-            load_config(None, {}, {**settings, "processes.fronts": 2})
+def test_canaries_are_of_servers_of_one_process_and_operators_of_all() -> None:
+    assert load_config(None, {}, {"admin.port": 1, "admin.token_file": "x", "processes.fronts": 2}).admin.is_on
+    assert load_config(None, {}, {"canary.model": "new"})
+    with pytest.raises(ConfigError, match=r"canary\.model: .*processes\.fronts = 0; .* a deployment of its own"):
+        load_config(None, {}, {"canary.model": "new", "processes.fronts": 2})

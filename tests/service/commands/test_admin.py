@@ -13,6 +13,7 @@ from qdts.service.admin_config import AdminConfig
 from qdts.service.cli import main
 from qdts.service.client.operator import Operator
 from qdts.service.health import State
+from qdts.v1 import admin_pb2 as pb
 
 TOKEN = "operators-token-0123456789"
 
@@ -84,6 +85,20 @@ def test_swap_waits_for_its_end_and_tells_it(admin: Any, capsys: pytest.CaptureF
     said = capsys.readouterr()
     assert json.loads(said.out)["state"] == "SWAP_STATE_FAILED"
     assert "the swap failed: the model failed its warm-up" in said.err
+
+
+def test_swap_that_succeeded_and_left_something_undone_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a server of several processes does where a front is late."""
+    running = pb.ModelSwap(number=1, state=pb.SWAP_STATE_RUNNING)
+    ended = pb.ModelSwap(number=1, state=pb.SWAP_STATE_SUCCEEDED, problem="not gone over: front-1")
+    monkeypatch.setattr(Operator, "swap_model", lambda server, model: running)
+    monkeypatch.setattr(Operator, "status", lambda server: pb.GetStatusResponse(swap=ended))
+    assert main(["admin", "--url", "127.0.0.1:1", "swap"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["state"] == "SWAP_STATE_SUCCEEDED"
+    assert said.err == "qdts: not gone over: front-1\n"
 
 
 def test_swap_may_be_left_to_itself(admin: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qdts.errors import ConfigError, Unavailable
-from qdts.service.processes.addresses import Addresses
+from qdts.service.processes.addresses import Addresses, Newest
 
 
 def test_names(directory: Path) -> None:
@@ -17,12 +17,18 @@ def test_names(directory: Path) -> None:
 def test_the_newest_generation(directory: Path) -> None:
     addresses = Addresses(directory)
     with pytest.raises(Unavailable, match="no engine is ready yet"):
-        _ = addresses.generation
-    (directory / "generation").write_text("12\n")
-    assert addresses.generation == 12
+        _ = addresses.newest
+    for text, newest in (
+        ("12\n/models/next\n", Newest(generation=12, model="/models/next")),
+        ("7\nnone\n", Newest(generation=7, model="none")),
+        ("7\n/models/\n odd\n", Newest(generation=7, model="/models/\n odd")),
+        ("12\n", Newest(generation=12, model=None)),
+    ):
+        (directory / "generation").write_text(text)
+        assert addresses.newest == newest
     (directory / "generation").write_text("")
     with pytest.raises(Unavailable):
-        _ = addresses.generation
+        _ = addresses.newest
 
 
 def test_a_directory_of_ours(directory: Path) -> None:

@@ -65,6 +65,23 @@ async def test_talkative_one_is_not_held_up() -> None:
     assert await child.ended() == 5
 
 
+async def test_says_which_model_it_runs() -> None:
+    child = await start("""print('{"ready": true, "admin_port": null, "model": "m@1"}', flush=True)""")
+    await child.wait_ready(30)
+    assert (child.model, child.admin_port) == ("m@1", None)
+    await child.ended()
+
+
+async def test_is_told_more_later_and_nothing_when_it_is_gone() -> None:
+    child = await start(
+        "import sys; sys.stdin.readline()\n" + READY + "sys.exit(len(sys.stdin.readline()))", b"seven\n"
+    )
+    child.tell(b"orders\n")
+    await child.wait_ready(30)
+    assert await child.ended() == 7
+    child.tell(b"more\n")
+
+
 async def test_signal_to_one_that_is_gone_is_nothing() -> None:
     child = await start(READY)
     await child.wait_ready(30)

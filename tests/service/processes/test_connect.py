@@ -86,7 +86,7 @@ async def test_a_swap_to_engines_that_are_not_there_changes_nothing(hosts: Any, 
 async def test_engines_of_another_model_are_refused(hosts: Any, kit: Any) -> None:
     host, _ = await hosts.engine()
     other = kit.Model(version="other@9")
-    with pytest.raises(WeightsError, match=r"run fake@0123, engine\.model is other@9"):
+    with pytest.raises(WeightsError, match=r"run fake@0123, in its directory lies other@9"):
         await hosts.front(other)
     for _ in range(100):
         await asyncio.sleep(0.001)
@@ -108,8 +108,31 @@ async def test_no_engine_comes(hosts: Any, kit: Any) -> None:
         await connect(hosts.config(), lambda: None, load=lambda engine: kit.Model(), patience_s=0.05)
 
 
-async def test_no_model_no_engine(hosts: Any) -> None:
-    assert await connect(hosts.config(), lambda: None, load=lambda engine: None) is None
+async def test_no_model_no_engine(hosts: Any, directory: Any) -> None:
+    (directory / "generation").write_text("0\nnone\n")
+    assert await connect(hosts.config(), lambda: None) is None
+
+
+async def test_it_reads_with_the_model_of_the_engines_that_it_goes_to(hosts: Any, kit: Any, directory: Any) -> None:
+    """Whatever engine.model names, and also where a newer generation comes while it waits for one that is gone."""
+    asked: list[str] = []
+    models = {"/models/old": kit.Model(version="old@1"), "/models/new": kit.Model(version="new@2")}
+
+    def load(engine: Any) -> Any:
+        asked.append(engine.model)
+        return type(reader)(models[engine.model])
+
+    await hosts.engine(models["/models/new"], generation=2)
+    _, reader = await hosts.front(models["/models/new"])
+    (directory / "generation").write_text("1\n/models/old\n")
+    joining = asyncio.ensure_future(connect(hosts.config(), lambda: None, load=load))
+    while not asked:
+        await asyncio.sleep(0.01)
+    (directory / "generation").write_text("2\n/models/new\n")
+    generator = await joining
+    hosts.generators.append(generator)
+    assert generator is not None and generator.summarizer.version == "new@2"
+    assert asked == ["/models/old", "/models/new"]
 
 
 async def test_a_directory_that_is_not_private_is_refused(hosts: Any, kit: Any, directory: Any) -> None:

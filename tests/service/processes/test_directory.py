@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qdts.errors import ConfigError
-from qdts.service.processes.addresses import Addresses
+from qdts.errors import ConfigError, Unavailable
+from qdts.service.processes.addresses import Addresses, Newest
 from qdts.service.processes.directory import Directory, remove_orphaned
 
 
@@ -21,8 +21,8 @@ def _place(directory: Path) -> Iterator[Path]:
 def test_new_one_is_private_and_goes_with_all_that_is_in_it() -> None:
     held = Directory.open("")
     assert held.path.stat().st_mode & 0o777 == 0o700
-    held.publish(3)
-    assert Addresses(held.path).generation == 3
+    held.publish(3, "/models/\udcff")
+    assert Addresses(held.path).newest == Newest(generation=3, model="/models/\udcff")
     (held.path / "engine-3-0.sock").touch()
     held.remove()
     assert not held.path.exists()
@@ -41,17 +41,17 @@ def test_what_an_earlier_server_left_is_cleared_and_what_is_not_ours_stays(place
 
 def test_one_in_use_is_refused_and_left_alone(place: Path) -> None:
     held = Directory.open(str(place))
-    held.publish(1)
+    held.publish(1, "none")
     with pytest.raises(ConfigError, match="another server"):
         Directory.open(str(place))
     remove_orphaned(place)
-    assert Addresses(place).generation == 1
+    assert Addresses(place).newest.generation == 1
     held.remove()
 
 
 def test_orphaned_one_is_removed(place: Path) -> None:
     held = Directory.open(str(place))
-    held.publish(1)
+    held.publish(1, "none")
     os.close(held._lock)  # as the end of its process does
     remove_orphaned(place)
     assert not place.exists()
@@ -79,10 +79,21 @@ def test_file_in_its_place_is_refused(place: Path) -> None:
 
 def test_reader_gets_the_old_generation_or_the_new_one(place: Path) -> None:
     held = Directory.open(str(place))
-    seen: set[int] = set()
+    seen: list[Newest] = []
     for generation in range(200):
-        held.publish(generation)
-        seen.add(Addresses(place).generation)
-    assert seen == set(range(200))
+        held.publish(generation, f"/models/{generation}")
+        seen.append(Addresses(place).newest)
+    assert seen == [Newest(generation=number, model=f"/models/{number}") for number in range(200)]
     assert not [*place.glob("*.new")]
+    held.remove()
+
+
+def test_what_cannot_be_published_leaves_the_one_before(place: Path) -> None:
+    held = Directory.open(str(place))
+    held.publish(1, "/models/one")
+    (place / "generation.new").mkdir()
+    with pytest.raises(Unavailable, match=r"processes\.directory: Is a directory"):
+        held.publish(2, "/models/two")
+    assert Addresses(place).newest == Newest(generation=1, model="/models/one")
+    (place / "generation.new").rmdir()
     held.remove()

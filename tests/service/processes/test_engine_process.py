@@ -23,6 +23,7 @@ from qdts.service.engine import Engine
 from qdts.service.loading import load_model
 from qdts.service.processes.connect import connect
 from qdts.service.processes.handover import pack_config
+from qdts.service.processes.orders import log_level_order
 from qdts.service.reply import Rung
 from qdts.service.request import Request, Tier
 
@@ -94,6 +95,20 @@ async def test_what_the_engine_counts_stands_at_its_own_port(
     assert re.search(r"^qdts_wasted_steps_total 0.0$", page, re.M) and re.search(r"^qdts_ready 1.0$", page, re.M)
     assert await asyncio.to_thread(get, "/readyz") == "ready\n"
     assert await asyncio.to_thread(get, "/livez") == "alive\n"
+
+
+async def test_it_logs_from_the_level_that_it_is_told(processes: Any, config: ServerConfig, directory: Path) -> None:
+    process = processes.start(config)
+    process.popen.stdin.write(log_level_order("error") + b'{"later": 1}\n')
+    process.popen.stdin.flush()
+    await ready(process, directory)
+    assert process.line["model"] == "slow@1"
+    for part in (b'{"log_level": "warn', b'ing"}\n{"later": 2, "still": 3}', b"\n"):
+        process.popen.stdin.write(part)
+        process.popen.stdin.flush()
+    assert json.loads(await asyncio.to_thread(process.popen.stderr.readline))["names"] == ["later", "still"]
+    process.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.end) == (0, "")
 
 
 async def test_killed_with_calls_in_flight(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from qdts.service.admin_config import AdminConfig
 from qdts.service.config import MetricsConfig, ServerConfig
 from qdts.service.processes.config import ProcessesConfig
 from qdts.service.processes.fronts import front_config, leave_s, share_of
@@ -24,12 +25,15 @@ def test_settings_of_a_front() -> None:
     config = ServerConfig(
         processes=ProcessesConfig(fronts=2, engines=3),
         metrics=MetricsConfig(enabled=False, host="0.0.0.0", port=9999),
+        admin=AdminConfig(port=50052, token_file="/run/secrets/operators"),
     )
     told = front_config(config, port=4711, directory="/somewhere")
     assert told.server == replace(config.server, port=4711)
     assert told.metrics == MetricsConfig(host="127.0.0.1", port=0)  # for the supervisor, whoever else asks or not
     assert told.processes == ProcessesConfig(fronts=2, engines=3, directory="/somewhere")
-    assert replace(told, server=config.server, metrics=config.metrics, processes=config.processes) == config
+    assert told.admin == AdminConfig(), "operators speak to the supervisor"
+    own = {name: getattr(config, name) for name in ("server", "metrics", "admin", "processes")}
+    assert replace(told, **own) == config
 
 
 def test_a_front_gets_all_the_time_that_its_drain_may_take() -> None:

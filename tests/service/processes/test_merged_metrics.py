@@ -66,5 +66,17 @@ def test_process_that_is_away_or_silent_is_not_up() -> None:
     there.close()
 
 
+def test_samples_of_this_process_stand_beside_them() -> None:
+    there, own = endpoint(Metrics()), Metrics()
+    own.observe_call("GetStatus", "OK", 0.01)
+    merged = MergedMetrics(lambda: [("front-0", there.port)])
+    merged.add("supervisor", own.registry.restricted_registry(["qdts_calls_total"]))
+    found = samples(generate_latest(merged.registry).decode())
+    labels = {"process": "supervisor", "method": "GetStatus", "code": "OK"}
+    assert found[("qdts_calls_total", frozenset(labels.items()))] == 1
+    assert [name for name, of in found if ("process", "supervisor") in of] == ["qdts_calls_total"]
+    there.close()
+
+
 def test_no_process_yet_is_no_fault() -> None:
     assert "qdts_process_up" in generate_latest(MergedMetrics(lambda: []).registry).decode()

@@ -26,7 +26,9 @@ if os.path.exists(sys.argv[1]):
     print(json.dumps({"ready": False, "reason": "it may not"}), flush=True)
     sys.exit(2)
 print(json.dumps({"ready": True, "admin_port": int(sys.argv[2]) or None}), flush=True)
-sys.stdin.read()
+with open(sys.argv[3], "a") as heard:
+    for line in sys.stdin:
+        print(line, end="", file=heard, flush=True)
 """
 SOON = LifecycleConfig(restart_first_s=0.01, restart_max_s=0.05, max_loop_stall_s=1.0)
 
@@ -43,7 +45,8 @@ async def _make(forbidden: Path) -> AsyncIterator[Make]:
     places: list[Place] = []
 
     def make(*, port: int = 0, config: LifecycleConfig = SOON, **options: Any) -> Place:
-        command = Command(args=(sys.executable, "-c", PROGRAM, str(forbidden), str(port)), told=b"")
+        heard = str(forbidden.with_name("heard"))
+        command = Command(args=(sys.executable, "-c", PROGRAM, str(forbidden), str(port), heard), told=b"settings\n")
         place = Place("p-0", lambda: command, config, **{"count_restart": lambda name: None, **options})
         places.append(place)
         return place
@@ -71,6 +74,24 @@ async def test_comes_back_and_is_counted(make: Make, eventually: Any) -> None:
     first.send(signal.SIGKILL)
     await eventually(lambda: place.child not in (first, None), 30)
     assert counted == ["p-0"] and readied == [first, place.child]
+
+
+async def test_what_is_said_once_is_said_to_each_that_comes_later(make: Make, forbidden: Path, eventually: Any) -> None:
+    def heard() -> list[str]:
+        return forbidden.with_name("heard").read_text().split()
+
+    forbidden.with_name("heard").touch()
+    place = make()
+    place.tell(b"early\n")
+    await place.start()
+    place.tell(b"late\n")
+    await eventually(lambda: heard() == ["settings", "early", "late"], 30)
+    first = place.child
+    assert first is not None
+    first.send(signal.SIGKILL)
+    await eventually(lambda: place.child not in (first, None), 30)
+    await eventually(lambda: heard()[3:] == ["settings", "late"], 30)
+    assert place.num_restarts == 1
 
 
 async def test_first_that_fails_is_told_and_leaves_nothing(make: Make, forbidden: Path) -> None:
@@ -134,6 +155,16 @@ async def test_new_one_is_looked_after_while_the_old_one_leaves(make: Make, even
     new.send(signal.SIGKILL)
     await eventually(lambda: place.child not in (new, None), 30)
     assert old in place.leaving and not gone(old.pid)
+
+
+async def test_signals_reach_those_that_leave_too(make: Make, eventually: Any) -> None:
+    place = make()
+    await place.start()
+    old = place.child
+    await place.renew(signal.SIGCONT, 60)  # which the old one does not heed
+    assert old is not None and not gone(old.pid)
+    place.send(signal.SIGTERM)
+    await eventually(lambda: gone(old.pid) and not place.leaving, 30)
 
 
 async def test_failed_renewal_changes_nothing(make: Make, forbidden: Path) -> None:

@@ -197,11 +197,13 @@ def inject(fault: str, redis: RedisServer, proxy: FaultProxy) -> None:
         redis.command("REPLICAOF", "127.0.0.1", "1")
 
 
-async def test_operators_are_told_of_the_breakers(serve: Any, redis: RedisServer, config: Any, eventually: Any) -> None:
+async def test_operators_are_told_of_the_breakers(serve: Any, redis: RedisServer, config: Any) -> None:
     server = await serve(redis=config(redis.url))
-    cache = server.application.status().cache
+    cache = (await server.application.status()).cache
     assert (cache.redis_read, cache.redis_write) == (admin_pb.BREAKER_STATE_CLOSED, admin_pb.BREAKER_STATE_CLOSED)
     redis.kill()
     for number in range(12):
         assert (await server.summarize(text=f"Number {number} is asked.")).summary
-    await eventually(lambda: server.application.status().cache.redis_read != admin_pb.BREAKER_STATE_CLOSED)
+    async with asyncio.timeout(20):
+        while (await server.application.status()).cache.redis_read == admin_pb.BREAKER_STATE_CLOSED:
+            await asyncio.sleep(0.01)

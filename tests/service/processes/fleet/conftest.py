@@ -106,6 +106,7 @@ class Fleet:
         """Wait for it."""
         event = self.wait_for("ready")
         self.port, self.admin_port = event["port"], event["admin_port"]
+        self.operators_port: int | None = event["operators_port"]
         self.children()
         return self
 
@@ -177,6 +178,7 @@ class Clients:
         self.faults: list[list[str]] = [[] for _ in range(num)]
         self.num_answered = [0] * num
         self.rungs: list[list[int]] = [[] for _ in range(num)]
+        self.versions: list[list[str]] = [[] for _ in range(num)]
         self._port, self._is_short, self._timeout_s = port, is_short, timeout_s
         self._options = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS, tier=tier)
         self._end = threading.Event()
@@ -202,6 +204,7 @@ class Clients:
             reply = stub.Summarize(request, timeout=self._timeout_s)
             assert reply.summary
             self.rungs[number].append(reply.rung)
+            self.versions[number].append(reply.model_version)
             self.num_answered[number] += 1
         except grpc.RpcError as error:
             self.faults[number].append(f"{error}")
