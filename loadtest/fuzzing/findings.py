@@ -36,12 +36,12 @@ class Findings:
         return sum(self.by_code[code] for code in FAULTS)
 
 
-async def flood(make: Make, send: Send, findings: Findings, *, seed: int, seconds: float) -> None:
-    """WIDTH senders side by side, for so long."""
+async def flood(make: Make, send: Send, findings: Findings, *, seed: int, seconds: float, width: int = WIDTH) -> None:
+    """So many senders side by side, for so long."""
     ends_at = time.monotonic() + seconds
 
     async def sender(name: int) -> None:
-        rng = random.Random(seed * WIDTH + name)
+        rng = random.Random(seed * width + name)
         while time.monotonic() < ends_at:
             method, message = make(rng)
             try:
@@ -51,6 +51,6 @@ async def flood(make: Make, send: Send, findings: Findings, *, seed: int, second
             except TimeoutError:
                 findings.num_hangs += 1
 
-    for outcome in await asyncio.gather(*map(sender, range(WIDTH)), return_exceptions=True):
+    for outcome in await asyncio.gather(*map(sender, range(width)), return_exceptions=True):
         if outcome is not None:
             findings.crashes.append(type(outcome).__name__)

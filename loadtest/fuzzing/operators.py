@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from qdts.loadtest.fuzzing.connections import opening_of
 from qdts.loadtest.fuzzing.findings import Findings, flood
 from qdts.loadtest.fuzzing.mutations import ENUMS, TEXTS, change_bytes
-from qdts.loadtest.fuzzing.wire import TIMEOUTS_S, ended, note_unreachable
+from qdts.loadtest.fuzzing.wire import REFUSED, TIMEOUTS_S, ended, note_unreachable
 from qdts.v1 import admin_pb2 as pb
 
 SERVICE = "/qdts.v1.AdminService/"
@@ -27,11 +27,15 @@ MESSAGES = st.one_of(
     st.builds(pb.SetLogLevelRequest, level=ENUMS),
     st.just(pb.GetStatusRequest()),
 )
+# Fewer than the port takes at once: it goes on for a while with those that are given up.
+WIDTH = 16
 # Of calls; the others have a wrong one or none.
 RIGHT_SHARE = 0.6
 CHANGED_SHARE = 0.6
 # All that a call may get without a good token. Its message may be too large for the port before that is known.
-REFUSALS = frozenset({"UNAUTHENTICATED", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+REFUSALS = frozenset(
+    {"UNAUTHENTICATED", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", REFUSED}
+)
 LAST_WORD_S = 10.0
 
 
@@ -50,7 +54,7 @@ async def fuzz_operators(
                 findings.crashes.append(f"{method}: {code} without a good token")
             return code
 
-        await flood(partial(make_call, corpus=corpus), send, findings, seed=seed, seconds=seconds)
+        await flood(partial(make_call, corpus=corpus), send, findings, seed=seed, seconds=seconds, width=WIDTH)
         state = await _state(channel, token)
     note_unreachable(findings)
     if state != "SERVER_STATE_READY":
@@ -78,7 +82,7 @@ def choose_headers(rng: random.Random, token: str) -> dict[str, str]:
     """The right ones, or some that let nobody in."""
     if rng.random() < RIGHT_SHARE:
         return right_headers(token)
-    wrong = (None, "", "Bearer", token, f"Basic {token}", f"Bearer {token[:-1]}", f"Bearer {token}x", "Bearer \x7f\t~")
+    wrong = (None, "", "Bearer", token, f"Basic {token}", f"Bearer {token[:-1]}", f"Bearer {token}x", "Bearer  ~, ;=")
     value = rng.choice(wrong)
     return {} if value is None else {"authorization": value}
 

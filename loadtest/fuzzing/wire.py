@@ -13,6 +13,8 @@ from qdts.loadtest.fuzzing.mutations import METHODS, SERVICE, make_call
 
 TIMEOUTS_S = (0.002, 0.02, 0.1, 2.0)
 GIVEN_UP_SHARE = 0.1
+# What gRPC says where a connection has as many streams as it may: UNAVAILABLE, and no sign of a crash.
+REFUSED_STREAM, REFUSED = "RST_STREAM with error code 7", "REFUSED_STREAM"
 
 
 async def fuzz_wire(findings: Findings, corpus: Sequence[bytes], port: int, *, seed: int, seconds: float) -> None:
@@ -28,7 +30,7 @@ async def fuzz_wire(findings: Findings, corpus: Sequence[bytes], port: int, *, s
 
 
 async def ended(call: Any, rng: random.Random) -> str:
-    """Read a call to its end, or give it up; its status code's name."""
+    """Read a call to its end, or give it up; its status code's name, or REFUSED."""
     if rng.random() < GIVEN_UP_SHARE:
         asyncio.get_running_loop().call_later(rng.random() * 0.01, call.cancel)
     try:
@@ -36,7 +38,8 @@ async def ended(call: Any, rng: random.Random) -> str:
             pass
     except (grpc.aio.AioRpcError, asyncio.CancelledError):
         pass
-    return (await call.code()).name
+    is_refused = REFUSED_STREAM in (await call.details() or "")
+    return REFUSED if is_refused else (await call.code()).name
 
 
 def note_unreachable(findings: Findings) -> None:

@@ -13,7 +13,6 @@ from qdts.loadtest.fuzzing.findings import Findings
 from qdts.loadtest.fuzzing.mutations import draw
 from qdts.service import logs
 from qdts.service.admin_config import AdminConfig
-from qdts.service.admin_servicer import AdminServicer
 from qdts.service.application import Application
 from qdts.service.callers import Callers
 from qdts.service.config import EngineConfig, ListenConfig, MetricsConfig, ServerConfig
@@ -62,11 +61,10 @@ async def test_it_withstands_it(application: Application) -> None:
 
 
 async def test_fault_in_a_method_is_found(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: AdminServicer, request: pb.SetLogLevelRequest, context: Any) -> Any:
-        raise KeyError(request.level)
+    def broken(self: Application) -> None:
+        raise KeyError("canary")
 
-    monkeypatch.setattr(AdminServicer, "SetLogLevel", broken)
-    monkeypatch.setattr(Application, "stop_canary", lambda self: None)
+    monkeypatch.setattr(Application, "stop_canary", broken)
     assert (await fuzzed(application)).num_internal > 0
 
 
@@ -89,7 +87,7 @@ async def test_an_open_door_is_found(application: Application, monkeypatch: pyte
 
 async def test_a_server_that_is_about_to_end_is_found(application: Application) -> None:
     await application._server.drain()
-    assert "the server is not ready any more: SERVER_STATE_DRAINING" in (await fuzzed(application, 0.2)).crashes
+    assert "the server is not ready any more: SERVER_STATE_CLOSED" in (await fuzzed(application, 0.2)).crashes
 
 
 async def test_nobody_there_is_found(application: Application) -> None:
