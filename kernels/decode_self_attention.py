@@ -202,5 +202,4 @@ def decode_self_attention_kernel(
         value = tl.load(new_value_ptr + other_offsets, mask=other_exists[:, None], other=0.0)
         scores = tl.where(seen, scores, LOWEST)
         values_sum, highest, weights_sum = see(values_sum, highest, weights_sum, scores, value)
-    out = values_sum / weights_sum[:, None]
-    tl.store(out_ptr + offsets, out.to(out_ptr.dtype.element_ty), mask=exists[:, None])
+    tl.store(out_ptr + offsets, (values_sum / weights_sum[:, None]).to(out_ptr.dtype.element_ty), mask=exists[:, None])

@@ -7,13 +7,16 @@ bench_formats.py   quality, size and time of each number format of one model
 bench_front.py     what a front can take and what it adds, with an engine that takes no time: closed_loop.py
 overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
 soak.py            what stays behind after minutes of load and ten thousand callers who left; soak_plot.py
-locustfile.py      the same load from Locust, the extra `load`; locust_shapes.py, locust_verdict.py
+locustfile.py      the same load from Locust, the extra `load`: locust_source.py, locust_reporting.py, locust_shapes.py,
+                   locust_verdict.py
 bench_serving.py   a whole server at rising rates: requests/s at which an SLO is kept
 bench_batching.py  what engine.max_batch above 1 brings under load
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
-faults.py          what calls get, and when, while Redis breaks: redis_server.py, fault_proxy.py,
-                   counting_model.py, counting_server.py
+faults.py          what calls get, and when, while Redis breaks: fault_trial.py, one fault from before to after;
+                   fault_load.py, the calls; redis_faults.py, redis_server.py, fault_proxy.py, what breaks;
+                   shared_misses.py, what many want at once; counting_model.py, counting_server.py
+fuzz.py            requests that nobody should send, to both ports: fuzzing/
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/
 bench_roofline.py  how near a request is to what the CPU can do: roofline/
 bench_ablation.py  which shape, objective and aids, at small scale: ablation/

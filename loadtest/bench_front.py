@@ -49,7 +49,9 @@ class Server(Protocol):
     """What is measured."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """Where it answers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from qdts.errors import QdtsError
 from qdts.loadtest.report import finish, make_parser
@@ -68,12 +69,15 @@ def measure_server() -> dict[str, float]:
 
 
 @contextmanager
-def serving(port: int) -> Iterator[int]:
-    """A server process with the defaults; gives its process id."""
-    settings = ("metrics.enabled=false", "server.drain_delay_s=0", "logging.level=error")
-    flags = [part for setting in settings for part in ("--set", setting)]
+def serving(port: int, *settings: str, stderr: IO[bytes] | None = None) -> Iterator[int]:
+    """A server process with the defaults but for `settings` ("section.key=value"); gives its process id.
+
+    Its log goes to `stderr`, or to ours.
+    """
+    all_settings = ("metrics.enabled=false", "server.drain_delay_s=0", "logging.level=error", *settings)
+    flags = [part for setting in all_settings for part in ("--set", setting)]
     command = [sys.executable, "-P", "-m", "qdts.service.cli", "serve", "--port", str(port), *flags]
-    with subprocess.Popen(command) as server:
+    with subprocess.Popen(command, stderr=stderr) as server:
         try:
             yield server.pid
         finally:

@@ -92,6 +92,7 @@ class _Callers:
         self._num_failed = 0
 
     async def run(self, channels: Sequence[grpc.aio.Channel]) -> ClosedRun:
+        """Ask over these channels in turn, each caller over one, until the time is up."""
         config = self._config
         started_at, used_s = time.perf_counter(), time.process_time()
         ends_at = started_at + config.warm_s + config.seconds

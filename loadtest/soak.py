@@ -43,8 +43,6 @@ QUICK_COSTS = CostModel(encode_ms=1, encode_ms_per_token=0.01, step_ms=1, step_m
 MAX_GROWTH_MB = 2.0
 # Connections of the driver that are not torn down yet, files of the log.
 SPARE_FILES, SPARE_TASKS = 2, 0
-# Warm-up of whatever is made at the first call: memory counts from there on.
-WARM_S = 3.0
 # That a result holds, of all that were taken.
 MOST_SAMPLES = 120
 
@@ -58,6 +56,8 @@ class SoakConfig:
     num_cancels: int = 10_000
     load: float = 0.5
     deadline_ms: float = 1000.0
+    # Of finding the capacity, and again of load: what is made at the first calls is there then, and memory counts.
+    warm_s: float = 3.0
     seed: int = 1
 
 
@@ -75,8 +75,8 @@ def soak(config: SoakConfig) -> Soaked:
     """One server, warmed up, under load, left alone, looked at."""
     rows = load_row_file()
     with Served(config.served) as served:
-        capacity_qps = find_capacity(served, rows, seconds=WARM_S)
-        drive_apart(_arrivals(config, rows, capacity_qps, seconds=WARM_S), DriverConfig(url=served.url))
+        capacity_qps = find_capacity(served, rows, seconds=config.warm_s)
+        drive_apart(_arrivals(config, rows, capacity_qps, config.warm_s), DriverConfig(url=served.url))
         before = _settled(served, None)
         samples: list[tuple[float, Status]] = []
         with _sampling(served, samples):

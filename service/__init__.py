@@ -17,7 +17,7 @@ servicer.py       the RPCs: validation.py reads proto -> request.py, response.py
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py
 cache.py          entries, their lives, their keys, the level in this process; cache_levels.py, that and the shared one;
-                  caches.py, both from the settings; revalidation.py, making anew what still answers; cache_metrics.py
+                  caches.py, both from the settings; revalidation.py, making anew what still answers
 redis/            the level that processes share
 ladder.py         the best rung that time and capacity allow; extraction.py needs no model
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
@@ -25,7 +25,9 @@ learned.py        what admission has learned, whichever model answers
 quotas.py         what each tenant may use; admission_config.py, how load is met
 engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
 generative.py     what the engine asks of a model
-metrics.py        names and buckets in one list; logs.py, JSON logs without user text
+metrics.py        names and buckets in one list: admission_metrics.py, cache_metrics.py, second_model_metrics.py;
+                  histograms.py, what they share
+logs.py           JSON logs without user text
 client/           the typed client, sync and async
 cli.py            the command `qdts`; commands/, its subcommands; local.py, the same answers without a server
 """

@@ -14,12 +14,12 @@ from random import Random
 
 from qdts.errors import Overloaded
 from qdts.service.admission_config import AdmissionConfig
+from qdts.service.admission_metrics import AdmissionMetrics
 from qdts.service.costs import FORGIVENESS
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine_face import EngineFace
 from qdts.service.generative import Preparer, TimesSteps
 from qdts.service.learned import Learned
-from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS, Pressure
 from qdts.service.reply import DegradeReason, Rung
 from qdts.service.request import Priority, Request, Tier
@@ -58,7 +58,7 @@ class Admission:
         *,
         engine: EngineFace | None,
         config: AdmissionConfig,
-        metrics: Metrics,
+        metrics: AdmissionMetrics,
         summarizer: Preparer | None = None,
         learned: Learned | None = None,
         clock: Clock = time.monotonic,

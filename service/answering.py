@@ -48,6 +48,7 @@ class _Shared:
 
     @property
     def was_cut_short(self) -> bool:
+        """Whether who has more time may get a better one."""
         return not TIME_REASONS.isdisjoint(self.reply.reasons)
 
 
@@ -103,7 +104,7 @@ class Answerer:
                 bill.units = used_units(reply)
                 return reply
         except QuotaExceeded:
-            self._metrics.observe_shed(request.priority, "quota")
+            self._metrics.admission.observe_shed(request.priority, "quota")
             raise
 
     async def _choose(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:

@@ -67,7 +67,7 @@ class Application:
         self._quotas = Quotas(config.quotas)
         self._caches = Caches(config, self.metrics.cache, self._tracer)
         self._builder = Builder(config, load, self.metrics, self.liveness)
-        self.metrics.watch_limit(lambda: self._builder.learned.limit.limit)
+        self.metrics.admission.watch_limit(lambda: self._builder.learned.limit.limit)
         stage = Stage(build=self._build, warm_up=self._warm_up, show=self._show, tell=self._tell)
         self._host = ModelHost(stage, config.lifecycle, self.metrics, self.liveness.engine_away)
         self._canary = CanaryHost(config, self._builder, self._caches, self.metrics) if config.canary.model else None

@@ -17,9 +17,9 @@ from qdts.service import logs
 from qdts.service.deadline import Deadline
 from qdts.service.ladder import OnText
 from qdts.service.limits import require_between
-from qdts.service.metrics import Metrics
 from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, Rung
 from qdts.service.request import Request
+from qdts.service.second_model_metrics import SecondModelMetrics
 from qdts.service.serving import Serving
 from qdts.service.shadow import Shadow
 
@@ -95,7 +95,9 @@ class Record:
 class Canary:
     """From its model's coming to its end. Event loop only."""
 
-    def __init__(self, config: CanaryConfig, metrics: Metrics, on_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, config: CanaryConfig, metrics: SecondModelMetrics, on_end: Callable[[], None] = lambda: None
+    ) -> None:
         """`on_end`: it answers nothing any more."""
         self._config, self._metrics, self._on_end = config, metrics, on_end
         self._serving: Serving | None = None

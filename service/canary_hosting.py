@@ -29,7 +29,7 @@ class CanaryHost:
         stage = Stage(build=self._build, warm_up=self._warm_up, show=self._show, tell=self._tell, name="canary")
         self._host = ModelHost(stage, config.lifecycle, Metrics(), Since())
         self._tasks: set[asyncio.Task[None]] = set()
-        self.canary = Canary(config.canary, metrics, on_end=self._spawn_close)
+        self.canary = Canary(config.canary, metrics.second_models, on_end=self._spawn_close)
 
     def start(self) -> None:
         """Load its model; returns at once."""

@@ -37,19 +37,27 @@ class Generation(Protocol):
         """The result of a finished one."""
         ...
 
-    def encode_ms(self, index: int) -> float: ...
+    def encode_ms(self, index: int) -> float:
+        """Milliseconds that reading took."""
+        ...
 
-    def decode_ms(self, index: int) -> float: ...
+    def decode_ms(self, index: int) -> float:
+        """Milliseconds of the steps it was in."""
+        ...
 
 
 class Preparer(Protocol):
     """The half of a generative model that reads text: what there is of it where the engine is elsewhere."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The model's "name@digest"."""
+        ...
 
     @property
-    def info(self) -> RuntimeInfo: ...
+    def info(self) -> RuntimeInfo:
+        """What executes it."""
+        ...
 
     def prepare(self, query: str, document: Document, *, max_words: int, passages_only: bool = False) -> Prompt:
         """Text work; may run in any thread."""

@@ -224,7 +224,9 @@ def build_admission(
 ) -> Admission:
     """What decides for a ladder with this generator. Without anything `learned` it begins with nothing."""
     engine, summarizer = (None, None) if generator is None else (generator.engine, generator.summarizer)
-    return Admission(engine=engine, config=config, metrics=metrics, summarizer=summarizer, learned=learned, clock=clock)
+    return Admission(
+        engine=engine, config=config, metrics=metrics.admission, summarizer=summarizer, learned=learned, clock=clock
+    )
 
 
 def before_reply(deadline: Deadline) -> Deadline:

@@ -38,6 +38,7 @@ class _StandardError:
         del args
 
     def msg(self, line: str) -> None:
+        """One line, at any level."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

@@ -117,6 +117,7 @@ class _Bucket:
         self._filled_at = clock()
 
     def take(self, units: float) -> None:
+        """QuotaExceeded, and nothing taken, where there is less in it."""
         if not self._rate:
             return
         now = self._clock()
@@ -128,4 +129,5 @@ class _Bucket:
         self._level -= units
 
     def give(self, units: float) -> None:
+        """Put back what was not needed."""
         self._level = min(self._size, self._level + units)

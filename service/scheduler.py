@@ -236,14 +236,17 @@ class _Queue:
 
     @property
     def first(self) -> Job:
+        """The next to go, of a queue that is not empty."""
         return self.jobs[0][-1]
 
     @property
     def num_tokens(self) -> int:
+        """Of all that wait."""
         return sum(job.num_tokens for _, _, job in self.jobs)
 
     @property
     def is_owed(self) -> bool:
+        """Whether its share of the model has grown to what the next to go takes."""
         return self.owed_tokens >= self.first.num_tokens
 
 

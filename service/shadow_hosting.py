@@ -33,7 +33,7 @@ class ShadowHost:
         self._engine = generator.engine
         await self._builder.warm_up(generator)
         ladder = self._builder.ladder(generator, metrics=Metrics(), learned=None)
-        self._shadow = Shadow(ladder, share=self._config.shadow.share, count=self._metrics.count_shadow)
+        self._shadow = Shadow(ladder, share=self._config.shadow.share, count=self._metrics.second_models.count_shadow)
 
     def observe(self, request: Request, reply: Reply) -> None:
         """A request and what the model that answers said."""

@@ -14,12 +14,15 @@ Work = Callable[[Listener], Awaitable[Result]]
 
 
 class _Flight(Generic[Result]):
+    """Work under way, and those who wait for it."""
+
     def __init__(self, work: Work[Result]) -> None:
         self.num_waiting = 0
         self.listeners: list[Listener] = []
         self.task: asyncio.Future[Result] = asyncio.ensure_future(work(self.tell))
 
     def tell(self, text: str) -> None:
+        """The text so far, to all who listen."""
         for listener in self.listeners:
             listener(text)
 

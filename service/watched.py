@@ -50,40 +50,50 @@ class WatchedSummarizer:
 
 
 class _WatchedGeneration:
+    """As the generation it wraps; counts the steps of each of its sequences."""
+
     def __init__(self, generation: Generation, called: Since, on_waste: OnWaste) -> None:
         self._generation, self._called, self._on_waste = generation, called, on_waste
         self._num_steps: dict[int, int] = {}
 
     @property
     def active(self) -> tuple[int, ...]:
+        """As the generation's."""
         return self._generation.active
 
     def join(self, prompts: Sequence[Prompt]) -> Sequence[int]:
+        """As the generation's, watched."""
         with _during(self._called):
             return self._generation.join(prompts)
 
     def step(self) -> None:
+        """As the generation's, watched."""
         for index in self._generation.active:
             self._num_steps[index] = self._num_steps.get(index, 0) + 1
         with _during(self._called):
             self._generation.step()
 
     def release(self, index: int) -> None:
+        """As the generation's; steps for one that was not finished were in vain."""
         num_steps = self._num_steps.pop(index, 0)
         if num_steps and index in self._generation.active:
             self._on_waste(num_steps)
         self._generation.release(index)
 
     def text(self, index: int) -> str:
+        """As the generation's."""
         return self._generation.text(index)
 
     def summary(self, index: int) -> Summary:
+        """As the generation's."""
         return self._generation.summary(index)
 
     def encode_ms(self, index: int) -> float:
+        """As the generation's."""
         return self._generation.encode_ms(index)
 
     def decode_ms(self, index: int) -> float:
+        """As the generation's."""
         return self._generation.decode_ms(index)
 
 

@@ -78,11 +78,13 @@ class _Notes:
             self._journal.num_open += 1
 
     def join(self, prompts: Sequence[Any]) -> Sequence[int]:
+        """As the generation's; whose they are is noted."""
         indices = self._join(prompts)
         self.add(indices, prompts)
         return indices
 
     def step(self) -> None:
+        """As the generation's; when it began and for whom is noted."""
         numbers = (self._by_index[index] for index in self._generation.active)
         step = Step(began_at=self._clock(), numbers=tuple(number for number in numbers if number is not None))
         if step.numbers:
@@ -90,6 +92,7 @@ class _Notes:
         self._step()
 
     def release(self, index: int) -> None:
+        """As the generation's."""
         self._release(index)
         self._journal.num_open -= self._by_index.pop(index, -1) != -1
 

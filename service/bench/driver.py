@@ -25,8 +25,6 @@ from qdts.service.limits import require_between
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1.summarization_pb2_grpc import SummarizationServiceStub
 
-CONNECT_S = 10.0
-
 Start = Callable[[], Awaitable[float]]
 
 
@@ -39,11 +37,13 @@ class DriverConfig:
     max_in_flight: int = 4000
     # One Python process sends some hundred requests a second.
     num_processes: int = 1
+    connect_s: float = 10.0  # for all connections to be there
     client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
         require_between("driver.num_connections", self.num_connections, 1, 1000)
         require_between("driver.num_processes", self.num_processes, 1, 1000)
+        require_between("driver.connect_s", self.connect_s, 0.001, 3600)
         require_between("driver.max_in_flight", self.max_in_flight, 1, 1_000_000)
 
 
@@ -62,7 +62,7 @@ async def drive(arrivals: Sequence[Arrival], config: DriverConfig, start: Start 
     """
     channels = [_open(config) for _ in range(config.num_connections)]
     try:
-        await _wait_connected(channels, config.url)
+        await _wait_connected(channels, config)
         started_at = time.monotonic() if start is None else await start()
         return await _Driver(channels, config, started_at).run(arrivals)
     finally:
@@ -186,9 +186,9 @@ def _open(config: DriverConfig) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(config.url, config.client.tls.credentials(), options)
 
 
-async def _wait_connected(channels: Sequence[grpc.aio.Channel], url: str) -> None:
+async def _wait_connected(channels: Sequence[grpc.aio.Channel], config: DriverConfig) -> None:
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(config.connect_s):
             await asyncio.gather(*(channel.channel_ready() for channel in channels))
     except TimeoutError:
-        raise Unavailable(f"no server at {url} within {CONNECT_S:g} s") from None
+        raise Unavailable(f"no server at {config.url} within {config.connect_s:g} s") from None

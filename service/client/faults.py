@@ -42,9 +42,17 @@ M = TypeVar("M", bound=Message)
 class FailedCall(Protocol):
     """What an error of grpc and one of grpc.aio have in common."""
 
-    def code(self) -> grpc.StatusCode: ...
-    def details(self) -> str | None: ...
-    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+    def code(self) -> grpc.StatusCode:
+        """How it ended."""
+        ...
+
+    def details(self) -> str | None:
+        """In words."""
+        ...
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """What came with it: details in the way of google.rpc among them."""
+        ...
 
 
 def status_of(call: FailedCall) -> status_pb2.Status:

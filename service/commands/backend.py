@@ -28,7 +28,9 @@ class Backend(Protocol):
         *,
         timeout_s: float | None = None,
         **options: Unpack["Options"],
-    ) -> "Reply": ...
+    ) -> "Reply":
+        """As AsyncClient's."""
+        ...
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -69,6 +69,7 @@ class _Call(Generic[_Result]):
         self.has_begun = False
 
     async def run(self) -> _Result:
+        """Wait for a place, then call."""
         async with self._places:
             self.has_begun = True
             return await self._work()

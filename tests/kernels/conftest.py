@@ -17,6 +17,12 @@ if INTERPRETED and os.environ.get("TRITON_INTERPRET") != "1":
 TOLERANCES = {torch.float32: 2e-5, torch.float16: 3e-3, torch.bfloat16: 3e-2}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interpreted(request: pytest.FixtureRequest) -> None:
+    if INTERPRETED:
+        request.getfixturevalue("quick_interpreter")
+
+
 @pytest.fixture
 def device() -> torch.device:
     return torch.device("cpu" if INTERPRETED else "cuda")

@@ -46,8 +46,8 @@ def test_where_batching_pays_it_is_seen_to() -> None:
         served=ServedConfig(costs=BATCHING_PAYS),
         sizes=(1, 4),
         multiples=(2.0,),
-        seconds=3,
-        capacity_seconds=2,
+        seconds=1.5,
+        capacity_seconds=1,
         deadline_ms=10_000,
         repeats=1,
     )

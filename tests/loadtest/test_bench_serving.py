@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from qdts.errors import ConfigError
+from qdts.loadtest import bench_serving
 from qdts.loadtest.bench_serving import ServingConfig, keeps, measure, search
 from qdts.service.bench.curve import Point
 from qdts.service.bench.figures import describe
@@ -56,7 +57,9 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         ServingConfig(settings={}, **wrong)
 
 
-def test_a_whole_server_is_measured() -> None:
+def test_a_whole_server_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At two rates: where it stops is for the tests above."""
+    monkeypatch.setattr(bench_serving, "MAX_DOUBLINGS", 2)
     figures = measure(
         ServingConfig(
             slo_ms=5000,

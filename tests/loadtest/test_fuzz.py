@@ -1,57 +1,15 @@
-"""The fuzzer finds what it is for, and nothing where there is nothing."""
+"""The whole of it, briefly: servers in processes of their own, and nothing found where there is nothing."""
 
-import random
+from argparse import Namespace
 from typing import Any
 
-import pytest
-
-from qdts.loadtest import fuzz
-from qdts.loadtest.mutations import make_corpus
-from qdts.service import servicer
-
-CORPUS = make_corpus(40, 3)
+from qdts.loadtest.fuzz import measure
 
 
-async def test_handlers_withstand_it() -> None:
-    findings = fuzz.Findings()
-    await fuzz.fuzz_handlers(findings, CORPUS, seed=1, seconds=1.0)
-    assert findings.num_requests > 50
-    assert {"OK", "INVALID_ARGUMENT"} <= set(findings.by_code)
-    assert (findings.num_internal, findings.num_hangs, findings.crashes) == (0, 0, [])
-
-
-async def test_fault_in_a_handler_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = servicer.read_request
-
-    def broken(message: Any, limits: Any, **path: Any) -> Any:
-        if message.options.tier > 3:
-            raise KeyError("tier")
-        return whole(message, limits, **path)
-
-    monkeypatch.setattr(servicer, "read_request", broken)
-    findings = fuzz.Findings()
-    await fuzz.fuzz_handlers(findings, CORPUS, seed=1, seconds=1.0)
-    assert findings.num_internal > 0
-
-
-async def test_hang_and_crash_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz, "HANG_S", 0.01)
-
-    async def send(method: str, data: bytes, rng: random.Random) -> str:
-        import asyncio
-
-        if rng.random() < 0.1:
-            raise ValueError
-        await asyncio.sleep(1 if rng.random() < 0.5 else 0)
-        return "OK"
-
-    findings = fuzz.Findings()
-    await fuzz._flood(send, findings, CORPUS, seed=1, seconds=0.2)
-    assert findings.num_hangs > 0 and findings.by_code["OK"] > 0
-    assert set(findings.crashes) == {"ValueError"}
-
-
-def test_server_that_is_not_there_is_found() -> None:
-    findings = fuzz.Findings()
-    num = fuzz.fuzz_connections(findings, CORPUS, fuzz.free_port(), seed=1, seconds=5)
-    assert num == 1 and findings.crashes == ["the server does not listen any more"]
+def test_a_short_run_finds_nothing_and_says_what_it_sent() -> None:
+    figures: dict[str, Any] = measure(Namespace(minutes=0.05, seed=4))
+    assert (figures["crashes"], figures["hangs"], figures["internal"]) == (0, 0, 0), figures
+    parts = [figures[f"{name}_requests"] for name in ("handler", "wire", "operator")]
+    assert all(parts) and sum(parts) == figures["requests"]
+    assert figures["connections"] > 1
+    assert {"OK", "UNAUTHENTICATED"} <= set(figures["operator_codes"])

@@ -90,7 +90,7 @@ def test_minutes_are_as_many_as_are_asked_for(
 @pytest.mark.slow
 def test_after_a_storm_of_cancels_nothing_is_left() -> None:
     costs = CostModel(encode_ms=5, encode_ms_per_token=0, step_ms=5, step_ms_per_token=0, num_steps=8)
-    config = SoakConfig(served=ServedConfig(costs=costs), seconds=5, num_cancels=100)
+    config = SoakConfig(served=ServedConfig(costs=costs), seconds=3, num_cancels=100, warm_s=1)
     figures = figures_of(soak(config), config)
     assert isinstance(figures["cancelled"], int) and figures["cancelled"] > 30
     left = {name: figures[name] for name in ("failed", "tasks_left", "slots_left")}

@@ -33,8 +33,13 @@ def _clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(name="metrics")
+def _metrics() -> Metrics:
+    return Metrics()
+
+
 @pytest.fixture(name="build")
-async def _build(kit: Any, clock: Clock) -> AsyncIterator[Callable[..., Admission]]:
+async def _build(kit: Any, clock: Clock, metrics: Metrics) -> AsyncIterator[Callable[..., Admission]]:
     """An admission to an engine of two places and a queue of four, in which nothing runs unless it is expected."""
     engines: list[Engine] = []
 
@@ -45,7 +50,7 @@ async def _build(kit: Any, clock: Clock) -> AsyncIterator[Callable[..., Admissio
             model.step_ms = step_ms
         engines.append(Engine(model, max_batch=2, max_queue=4, max_encode_tokens=100, admission=config))
         engines[-1].start(lambda: None)
-        return Admission(engine=engines[-1], config=config, metrics=Metrics(), summarizer=model, clock=clock)
+        return Admission(engine=engines[-1], config=config, metrics=metrics.admission, summarizer=model, clock=clock)
 
     yield build
     for engine in engines:
@@ -183,19 +188,19 @@ async def test_without_a_share_there_are_no_canaries(build: Any, clock: Clock) -
     assert all(admission.decide(REQUEST, Deadline.after(10, clock)).rung is Rung.FULL for _ in range(2000))
 
 
-async def test_how_right_predictions_are_is_measured(build: Any, clock: Clock) -> None:
+async def test_how_right_predictions_are_is_measured(build: Any, clock: Clock, metrics: Metrics) -> None:
     admission = build()
     learn(admission, full=200)
     verdict = admission.decide(REQUEST, Deadline.after(10, clock))
     admission.observe(REQUEST, verdict, 0.35, queue_s=0.1, budget_s=10)
-    value = admission._metrics.value
+    value = metrics.value
     assert value("qdts_prediction_ratio_sum", rung="full") == pytest.approx(0.25 / 0.2)
     assert value("qdts_prediction_ratio_bucket", rung="full", le="1.25") == 1
     assert admission.learned.limit.limit == 6
 
 
 def test_words_of_a_shorter_output() -> None:
-    admission = Admission(engine=None, config=AdmissionConfig(), metrics=Metrics())
+    admission = Admission(engine=None, config=AdmissionConfig(), metrics=Metrics().admission)
     words = [admission.words(Rung.SHORTER, replace(REQUEST, max_words=number)) for number in (100, 40, 15, 10, 5)]
     assert words == [50, 20, 10, 10, 5]
     assert admission.words(Rung.FULL, REQUEST) == 40

@@ -115,7 +115,7 @@ def test_it_is_stopped_for_being_worse_and_not_for_a_bad_day_of_both(stable_bad:
     """Both late in one answer of five is the machine's fault or the callers'."""
     ended: list[bool] = []
     config = CanaryConfig(model="new", min_answers=20, max_worse=0.1)
-    canary = Canary(config, Metrics(), on_end=lambda: ended.append(True))
+    canary = Canary(config, Metrics().second_models, on_end=lambda: ended.append(True))
     for number in range(20):
         canary._note("stable", "late" if number < stable_bad else "good", 0.1)
     for number in range(20):

@@ -53,7 +53,7 @@ async def test_endpoint_serves_them_without_any_text(serve: Any, kit: Any) -> No
 def test_changes_of_pressure_are_counted_and_not_its_being_seen_again() -> None:
     metrics = Metrics()
     for level in (0, 1, 1, 2, 2, 1):
-        metrics.observe_pressure(Priority.INTERACTIVE, level)
-    metrics.observe_pressure(Priority.BULK, 0)
+        metrics.admission.observe_pressure(Priority.INTERACTIVE, level)
+    metrics.admission.observe_pressure(Priority.BULK, 0)
     assert metrics.value("qdts_pressure_changes_total", priority="interactive") == 3
     assert metrics.value("qdts_pressure_changes_total", priority="bulk") == 0

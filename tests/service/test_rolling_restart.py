@@ -21,6 +21,12 @@ SERVICE = "qdts.v1.SummarizationService"
 # Round robin over the servers whose health says "serving", and each call is sent once.
 ROUND_ROBIN = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": SERVICE}}
 NUM_CLIENTS = 4
+# Clients that have been turned away look again so soon and, later, so often.
+LOOK_AGAIN_MS = {
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 500,
+}
 
 
 class Server:
@@ -32,10 +38,12 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], env=os.environ | env, stderr=subprocess.PIPE, text=True
         )
+        self._reading = threading.Thread(target=self._read)
+        self.num_answered = 0
+
+    def wait_until_ready(self) -> None:
         assert self.process.stderr is not None
         self.port: int = next(json.loads(line)["port"] for line in self.process.stderr if '"ready"' in line)
-        self.num_answered = 0
-        self._reading = threading.Thread(target=self._read)
         self._reading.start()
 
     def _read(self) -> None:
@@ -49,8 +57,10 @@ class Server:
         while not self.num_answered and time.monotonic() < ends_at:
             time.sleep(0.05)
 
-    def stop(self) -> int:
+    def tell_to_stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def stopped(self) -> int:
         self.process.wait(timeout=60)
         self._reading.join()
         assert self.process.stderr is not None
@@ -71,7 +81,7 @@ class Clients:
             thread.start()
 
     def _ask(self, name: int) -> None:
-        options = [("grpc.service_config", json.dumps(ROUND_ROBIN)), ("grpc.enable_retries", 0)]
+        options = [("grpc.service_config", json.dumps(ROUND_ROBIN)), ("grpc.enable_retries", 0), *LOOK_AGAIN_MS.items()]
         with grpc.insecure_channel(self._target, options=options) as channel:
             stub: Any = pb_grpc.SummarizationServiceStub(channel)
             number = 0
@@ -94,18 +104,24 @@ class Clients:
 
 def test_rolling_restart_fails_no_call() -> None:
     servers = [Server(), Server()]
+    for server in servers:
+        server.wait_until_ready()
     clients = Clients([server.port for server in servers])
     try:
         for server in servers:
             server.wait_for_calls()
         for place in (0, 1):
-            assert servers[place].stop() == 0
+            servers[place].tell_to_stop()
+            assert servers[place].stopped() == 0
             assert servers[place].num_answered > 0
             servers[place] = Server(servers[place].port)
-            servers[place].wait_for_calls()  # clients look once a second, on a busy machine later
+            servers[place].wait_until_ready()
+            servers[place].wait_for_calls()
     finally:
         clients.stop()
-        codes = [server.stop() for server in servers]
+        for server in servers:
+            server.tell_to_stop()
+        codes = [server.stopped() for server in servers]
     assert codes == [0, 0]
     assert clients.faults == []
     assert clients.num_answered >= NUM_CLIENTS

@@ -33,8 +33,12 @@ def write(path: Path, *, server: str = "", kind: str = "", bars: str = "min_atta
     return str(path)
 
 
-def test_a_scenario_passes_and_says_what_it_saw(tmp_path: Path) -> None:
-    ran = run_one(write(tmp_path / "small.toml", kind=', cache_policy = "bypass"'), CONFIG)
+@pytest.fixture(name="ran", scope="module")
+def _ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return run_one(write(tmp_path_factory.mktemp("toml") / "small.toml", kind=', cache_policy = "bypass"'), CONFIG)
+
+
+def test_a_scenario_passes_and_says_what_it_saw(ran: Ran) -> None:
     figures = ran.result.figures
     assert ran.result.missed == [] and figures.answered == figures.planned > 0
     assert ran.result.steps.taken >= 5 * figures.rungs["full"]
@@ -58,11 +62,6 @@ def test_a_redis_that_is_gone_is_noticed_by_the_server_and_by_nobody_else(tmp_pa
     ran = run_one(name, CONFIG)
     assert ran.result.server.breaker_openings >= 1
     assert [bar.split(" = ")[0] for bar in ran.result.missed] == ["gone: server: open_breakers"]
-
-
-@pytest.fixture(name="ran", scope="module")
-def _ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return run_one(write(tmp_path_factory.mktemp("toml") / "small.toml"), CONFIG)
 
 
 def spoilt(ran: Ran, *, lag_ms: float) -> Ran:

@@ -20,17 +20,17 @@ PATIENT = (RequestClass(deadline_ms=600_000),)
 
 
 async def test_capacity_is_what_the_servicer_can_do(start: Any) -> None:
-    """Four at a time, 0.2 s each: 20 per second; a busy machine may take some off, none can add to it."""
-    _, url = await start(takes_s=0.2, width=4)
-    config = CurveConfig(driver=DriverConfig(url=url), capacity_seconds=2.1, capacity_width=8)
+    """Four at a time, 0.1 s each: 40 per second; a busy machine may take some off, none can add to it."""
+    _, url = await start(takes_s=0.1, width=4)
+    config = CurveConfig(driver=DriverConfig(url=url), capacity_seconds=1.05, capacity_width=8)
     capacity_qps = await asyncio.to_thread(measure_capacity, ROWS, config)
-    assert 12 <= capacity_qps <= 20
+    assert 20 <= capacity_qps <= 40
 
 
 async def test_a_curve_has_a_point_per_rate_in_order(start: Any) -> None:
     _, url = await start(takes_s=0.01)
     seen: list[Point] = []
-    config = CurveConfig(driver=DriverConfig(url=url), classes=PATIENT, rates=(40, 20), seconds=1)
+    config = CurveConfig(driver=DriverConfig(url=url), classes=PATIENT, rates=(40, 20), seconds=0.5)
     curve = await asyncio.to_thread(measure_curve, ROWS, config, seen.append)
     assert [point.rate for point in curve.points] == [20, 40] and list(curve.points) == seen
     assert curve.capacity_qps is None
@@ -41,7 +41,7 @@ async def test_a_curve_has_a_point_per_rate_in_order(start: Any) -> None:
 async def test_without_rates_they_are_multiples_of_capacity(start: Any) -> None:
     _, url = await start(takes_s=0.1, width=2)
     config = CurveConfig(
-        driver=DriverConfig(url=url), classes=PATIENT, multiples=(0.5, 1), seconds=1, capacity_seconds=1
+        driver=DriverConfig(url=url), classes=PATIENT, multiples=(0.5, 1), seconds=0.3, capacity_seconds=1
     )
     curve = await asyncio.to_thread(measure_curve, ROWS, config)
     assert curve.capacity_qps is not None

@@ -14,7 +14,7 @@ async def test_a_curve_is_measured_written_and_planned_by(
     serve: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = await serve(None)
-    flags = ["--rates", "5,10", "--seconds", "1", "--deadline", "10000", "--tier", "fast", "--out", str(tmp_path)]
+    flags = ["--rates", "5,10", "--seconds", "0.5", "--deadline", "10000", "--tier", "fast", "--out", str(tmp_path)]
     assert await asyncio.to_thread(main, ["bench", "--url", server.address, *flags, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))

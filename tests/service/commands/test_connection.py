@@ -4,6 +4,7 @@ import asyncio
 import json
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from qdts.errors import ConfigError
 from qdts.service.auth import AuthConfig
+from qdts.service.bench import curve
 from qdts.service.cli import FAILED, MISUSED, main
 from qdts.service.client.config import Tls
 from qdts.service.commands import connection
@@ -42,7 +44,7 @@ def _secured(pki: Path, tmp_path: Path) -> list[str]:
 
 
 async def bench(address: str, *flags: str) -> int:
-    asked = ["--rates", "10", "--seconds", "1", "--deadline", "60000", "--connections", "2", "--json"]
+    asked = ["--rates", "10", "--seconds", "0.5", "--deadline", "60000", "--connections", "2", "--json"]
     return await asyncio.to_thread(main, ["bench", "--url", address, *asked, *flags])
 
 
@@ -56,8 +58,9 @@ async def test_bench_is_let_in_with_all_of_it(
 
 
 async def test_bench_measures_capacity_with_all_of_it(
-    address: str, secured: list[str], capsys: pytest.CaptureFixture[str]
+    address: str, secured: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(curve, "CurveConfig", partial(curve.CurveConfig, capacity_seconds=1.0))
     flags = [*secured, "--rates", "", "--multiples", "0.1", "--deadline", "60000"]
     assert await bench(address, *flags) == 0
     assert json.loads(capsys.readouterr().out)["capacity_qps"] > 0

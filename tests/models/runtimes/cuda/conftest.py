@@ -46,6 +46,12 @@ def build_net(*, tied: bool = True, activation: str = "gated-gelu", d_kv: int = 
     return net
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interpreted(request: pytest.FixtureRequest) -> None:
+    if DEVICE.type == "cpu":
+        request.getfixturevalue("quick_interpreter")
+
+
 @pytest.fixture(scope="session")
 def capture() -> Capture:
     return CudaCapture(DEVICE) if DEVICE.type == "cuda" else lambda work: work

@@ -49,16 +49,16 @@ def replay(runtime: Runtime, documents: Documents, features: Features, noise: li
     return found
 
 
-@pytest.mark.parametrize("graphs", [True, False], ids=["graphs", "plain"])
 def test_steps_of_every_kind_are_those_of_eager(
-    make_cuda: Make, make_eager: MakeEager, documents: Documents, features: Features, graphs: bool
+    make_cuda: Make, make_eager: MakeEager, documents: Documents, features: Features
 ) -> None:
-    cuda = make_cuda(graphs=graphs)
+    """Without graphs: test_every_kind_of_net."""
+    cuda = make_cuda()
     expected = replay(make_eager(), documents, features, [])
     assert len({token for row in expected for token in row}) > 20
-    for _ in range(3 if graphs else 1):  # done, recorded, replayed
+    for _ in range(3):  # done, recorded, replayed
         assert replay(cuda, documents, features, []) == expected
-    assert (cuda.graphs.num_replayed > 10) == graphs
+    assert cuda.graphs.num_replayed > 10
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,9 @@ def test_every_kind_of_net(
     make_cuda: Make, make_eager: MakeEager, documents: Documents, features: Features, net: dict[str, object]
 ) -> None:
     expected = replay(make_eager(**net), documents, features, [])
-    assert replay(make_cuda(graphs=False, **net), documents, features, []) == expected
+    cuda = make_cuda(graphs=False, **net)
+    assert replay(cuda, documents, features, []) == expected
+    assert cuda.graphs.num_replayed == 0
 
 
 def test_steps_wider_than_a_block_of_the_kernels(
@@ -124,7 +126,7 @@ def test_drafts_change_the_steps_alone(
     def decode(runtime: Runtime, max_draft: int) -> tuple[list[list[int]], int]:
         batch = runtime.start(runtime.encode(documents), features)
         rows = [Row([0], FreeState(END), CopyDrafter([ids.tolist()], min_match=1)) for ids in documents]
-        decoder = GreedyDecoder(runtime, batch, rows, max_tokens=20, max_draft=max_draft)
+        decoder = GreedyDecoder(runtime, batch, rows, max_tokens=12, max_draft=max_draft)
         while decoder.active:
             decoder.step()
         return [row.tokens for row in decoder.rows.values()], decoder.num_steps

@@ -5,7 +5,7 @@ import random
 import pytest
 from google.protobuf.message import DecodeError
 
-from qdts.loadtest.mutations import as_batch, as_stream, make_corpus, mutate
+from qdts.loadtest.fuzzing.mutations import as_batch, as_stream, make_corpus, mutate
 from qdts.v1 import summarization_pb2 as pb
 
 

@@ -6,12 +6,16 @@ would need hours for. The same seed gives the same requests.
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from qdts.v1 import summarization_pb2 as pb
 
+SERVICE = "/qdts.v1.SummarizationService/"
+METHODS = ("Summarize", "Summarize", "Summarize", "BatchSummarize", "StreamSummarize", "GetServerInfo")
 # Texts that have broken servers: nothing, controls, directions, joiners, what only looks blank, one endless word.
 ODD_TEXTS = (
     "",
@@ -49,26 +53,32 @@ ODD_BYTES = (
 )
 _NUMBERS = (0, 1, -1, 3, 5, 50, 100, 101, 2**31 - 1, -(2**31))
 
-_TEXTS = st.one_of(st.sampled_from(ODD_TEXTS), st.text(max_size=200))
-_ENUMS = st.one_of(st.integers(0, 9), st.sampled_from(_NUMBERS))
+TEXTS = st.one_of(st.sampled_from(ODD_TEXTS), st.text(max_size=200))
+ENUMS = st.one_of(st.integers(0, 9), st.sampled_from(_NUMBERS))
 _OPTIONS = st.builds(
     pb.SummarizeOptions,
     max_words=st.sampled_from(_NUMBERS),
-    view=_ENUMS,
-    priority=_ENUMS,
-    tier=_ENUMS,
-    cache_policy=_ENUMS,
+    view=ENUMS,
+    priority=ENUMS,
+    tier=ENUMS,
+    cache_policy=ENUMS,
 )
-_LANGUAGES = st.one_of(st.sampled_from(("", "en", "de-AT", "zh-Hant", "x" * 40)), _TEXTS)
-_DOCUMENTS = st.builds(pb.Document, title=_TEXTS, text=_TEXTS, language_code=_LANGUAGES, document_id=_TEXTS)
-REQUESTS = st.builds(pb.SummarizeRequest, query=_TEXTS, document=_DOCUMENTS, options=_OPTIONS, request_id=_TEXTS)
+_LANGUAGES = st.one_of(st.sampled_from(("", "en", "de-AT", "zh-Hant", "x" * 40)), TEXTS)
+_DOCUMENTS = st.builds(pb.Document, title=TEXTS, text=TEXTS, language_code=_LANGUAGES, document_id=TEXTS)
+REQUESTS = st.builds(pb.SummarizeRequest, query=TEXTS, document=_DOCUMENTS, options=_OPTIONS, request_id=TEXTS)
 
 Change = Callable[[random.Random, bytearray, Sequence[bytes]], None]
 
 
 def make_corpus(size: int, seed_: int) -> list[bytes]:
-    """At least `size` requests in wire form, as various as hypothesis makes them."""
-    corpus: list[bytes] = []
+    """About `size` requests in wire form, as various as hypothesis makes them, and a good one."""
+    good = pb.SummarizeRequest(query="When was it built?", document=pb.Document(text=ODD_TEXTS[-1][:400]))
+    return [*draw(REQUESTS, size, seed_), good.SerializeToString()]
+
+
+def draw(messages: st.SearchStrategy[Any], size: int, seed_: int) -> list[bytes]:
+    """About `size` of these messages in wire form."""
+    drawn: list[bytes] = []
 
     @seed(seed_)
     @settings(
@@ -78,13 +88,20 @@ def make_corpus(size: int, seed_: int) -> list[bytes]:
         phases=(Phase.generate,),
         suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
     )
-    @given(REQUESTS)
-    def collect(request: pb.SummarizeRequest) -> None:
-        corpus.append(request.SerializeToString())
+    @given(messages)
+    def collect(message: Message) -> None:
+        drawn.append(message.SerializeToString())
 
     collect()
-    good = pb.SummarizeRequest(query="When was it built?", document=pb.Document(text=ODD_TEXTS[-1][:400]))
-    return [*corpus, good.SerializeToString()]
+    return drawn
+
+
+def make_call(rng: random.Random, corpus: Sequence[bytes]) -> tuple[str, bytes]:
+    """One of METHODS and a message for it, of what the corpus becomes."""
+    method, data = rng.choice(METHODS), mutate(rng, corpus)
+    if method == "BatchSummarize":
+        return method, as_batch([data, *(mutate(rng, corpus) for _ in range(rng.randrange(4)))])
+    return method, as_stream(data) if method == "StreamSummarize" else data
 
 
 def mutate(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
@@ -92,12 +109,15 @@ def mutate(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
     data = rng.choice(corpus)
     if rng.random() < 0.5:
         data = _change_message(rng, data)
-    if rng.random() < 0.7:
-        changed = bytearray(data)
-        for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
-            rng.choice(_CHANGES)(rng, changed, corpus)
-        data = bytes(changed)
-    return data
+    return change_bytes(rng, data, corpus) if rng.random() < 0.7 else data
+
+
+def change_bytes(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
+    """The same with a few changes of which protobuf knows nothing."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
+        rng.choice(_CHANGES)(rng, changed, corpus)
+    return bytes(changed)
 
 
 def as_batch(requests: Sequence[bytes]) -> bytes:

@@ -1,0 +1,12 @@
+"""Histograms of how long something took, all with the same buckets: what is to be compared is counted alike."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def seconds_histogram(name: str, text: str, registry: CollectorRegistry, labels: Sequence[str] = ()) -> Histogram:
+    """A histogram of seconds, from a millisecond to ten."""
+    return Histogram(name, text, labels, buckets=_SECONDS, registry=registry)
