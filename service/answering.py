@@ -5,6 +5,7 @@ it; one that joins with less time leaves earlier, by a cheaper rung, and one wit
 the shared reply was cut short by the first one's hurry.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -170,12 +171,13 @@ class Answerer:
     async def _share(
         self, cache: ReplyCache, key: bytes, request: Request, deadline: Deadline, on_text: OnText | None
     ) -> Reply:
-        """The reply of the flight under `key`: one's own, or another's that was not in more of a hurry."""
+        """The reply of a flight for `key`: one's own, or another's, not in more of a hurry and not of a lower class."""
         while True:
-            is_leader = key not in self._flights
+            flight = self._flight(key, request.priority)
+            is_leader = flight not in self._flights
             try:
                 shared = await self._flights.join(
-                    key,
+                    flight,
                     lambda tell: self._make(cache, key, request, deadline, tell),
                     timeout_s=self._patience_s(request, deadline, is_leader=is_leader),
                     listener=on_text,
@@ -186,11 +188,21 @@ class Answerer:
             except DeadlineExceeded:
                 if is_leader or deadline.expired:
                     raise
+                await asyncio.sleep(0)  # so that it lands, and is not joined again
                 continue
             if is_leader or shared.reply.cache_status is CacheStatus.HIT:
                 return shared.reply
             if not (shared.was_cut_short and shared.deadline.at + HURRY_S < deadline.at):
                 return replace(shared.reply, cache_status=CacheStatus.SHARED)
+            await asyncio.sleep(0)  # as above
+
+    def _flight(self, key: bytes, priority: Priority) -> tuple[bytes, Priority]:
+        """What to join: a flight of a class no lower than one's own, or else one of one's own class.
+
+        Behind a lower one's a call would wait its turn in the queue, and share its refusal.
+        """
+        flights = [(key, each) for each in Priority if each <= priority]
+        return next((flight for flight in flights if flight in self._flights), (key, priority))
 
     def _patience_s(self, request: Request, deadline: Deadline, *, is_leader: bool) -> float:
         """How long to wait for a flight: its leader's ladder keeps the leader's deadline by itself."""
@@ -201,7 +213,9 @@ class Answerer:
     ) -> _Shared:
         is_refresh = request.cache_policy is CachePolicy.REFRESH
         until = self._ladder.model_deadline(request, deadline)
-        async with cache.turn(key, until, is_refresh=is_refresh) as turn:
+        # Whoever overtakes a lower class must not wait for the leave that this has for the same.
+        overtakes = any((key, each) in self._flights for each in Priority if each > request.priority)
+        async with cache.turn(key, until, needs_leave=not (is_refresh or overtakes)) as turn:
             if turn.found is not None:
                 return _Shared(reply=await self._recall(turn.found, request, deadline), deadline=deadline)
             reply = replace(

@@ -75,9 +75,9 @@ class ReplyCache:
         return far
 
     @asynccontextmanager
-    async def turn(self, key: bytes, deadline: Deadline, *, is_refresh: bool) -> AsyncIterator[Turn]:
-        """One's turn among all processes to make what is not there, or is to be replaced."""
-        claim = Claim() if self._far is None or is_refresh else await self._far.claim(key, deadline)
+    async def turn(self, key: bytes, deadline: Deadline, *, needs_leave: bool) -> AsyncIterator[Turn]:
+        """One's turn to make a reply: among all processes, or at once where no leave is needed."""
+        claim = Claim() if self._far is None or not needs_leave else await self._far.claim(key, deadline)
         turn = Turn(found=claim.found)
         try:
             if claim.found is not None:

@@ -14,6 +14,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +119,8 @@ class Scheduler:
         """Queue a job. QueueFull when a bound is reached; after close() the error it was closed with."""
         with self._changed:
             if self._closed_by is not None:
-                raise self._closed_by
+                # A copy for each: one that is raised again and again keeps the frames of all who got it.
+                raise copy(self._closed_by)
             if self._is_full_for(job):
                 self._drop_unwanted()
             while self._is_full_for(job):
@@ -149,7 +151,7 @@ class Scheduler:
             self._closed_by = self._closed_by or error
             for queue in self._queues.values():
                 for _, _, job in queue.jobs:
-                    job.fail(self._closed_by)
+                    job.fail(copy(self._closed_by))
                 queue.jobs.clear()
             self._changed.notify_all()
 

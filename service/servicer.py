@@ -17,7 +17,7 @@ from qdts.service.request import Request
 from qdts.service.response import write_response, write_server_info
 from qdts.service.serving import Serving
 from qdts.service.text_stream import TextStream
-from qdts.service.validation import check_batch, read_request
+from qdts.service.validation import MAX_REQUEST_ID_CHARS, check_batch, read_request
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
@@ -53,7 +53,7 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
         width = asyncio.Semaphore(BATCH_WIDTH)
 
         async def one(index: int, item: pb.SummarizeRequest) -> pb.SummarizeResponse:
-            item.request_id = item.request_id or f"{request.request_id}/{index}"
+            item.request_id = item.request_id or _item_id(request.request_id, index)
             asked = self._read(item, context, path=f"requests[{index}].")
             async with width:
                 started_at = time.perf_counter()
@@ -119,6 +119,12 @@ class SummarizationServicer(pb_grpc.SummarizationServiceServicer):
 
 def _before_batch_reply(deadline: Deadline) -> Deadline:
     return deadline.sooner(min(BATCH_REPLY_SHARE * deadline.remaining_s, MAX_BATCH_REPLY_S))
+
+
+def _item_id(batch_id: str, index: int) -> str:
+    """The id of an item that came without: the batch's, cut where both together were too long for one."""
+    end = f"/{index}"
+    return batch_id[: MAX_REQUEST_ID_CHARS - len(end)] + end
 
 
 def _result(outcome: pb.SummarizeResponse | BaseException, request_id: str) -> pb.BatchSummarizeResult:

@@ -56,6 +56,13 @@ class RedisReplies:
     async def claim(self, key: bytes, deadline: Deadline) -> Claim:
         """Leave to make the reply, or the reply that another process was making."""
         token = secrets.token_bytes(16)
+        try:
+            return await self._claim(key, token, deadline)
+        except asyncio.CancelledError:
+            self.settle(key, None, token)  # it may be granted all the same
+            raise
+
+    async def _claim(self, key: bytes, token: bytes, deadline: Deadline) -> Claim:
         waits_until = Deadline.after(min(self._lease_ms / 1000, WAIT_SHARE * deadline.remaining_s))
         pause_s = FIRST_LOOK_S
         while True:
@@ -85,7 +92,7 @@ class RedisReplies:
         answer = await self._client.take_lease(lease, name, token, lease_ms=lease_ms, deadline=deadline)
         if answer is None:
             self._metrics.observe_claim("without_redis")
-            return Claim()
+            return Claim(token=token)  # it may be granted after all, too late to be told
         is_ours, value = answer
         entry = self._read(name, value)
         if entry is not None and entry.is_fresh:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from qdts.service.admission_config import AdmissionConfig
-from qdts.service.metrics import Metrics
+from qdts.service.admission_metrics import AdmissionMetrics
 from qdts.v1 import summarization_pb2 as pb
 
 
@@ -148,7 +148,7 @@ async def test_a_server_that_stops_makes_nothing_anew(serve: Any, kit: Any) -> N
 
 async def test_metrics_tell_of_the_ladder_that_answers(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of the one that tried the model before it was shown."""
-    watched: list[Metrics] = []
-    monkeypatch.setattr(Metrics, "watch_limit", lambda metrics, limit: watched.append(metrics))
+    watched: list[AdmissionMetrics] = []
+    monkeypatch.setattr(AdmissionMetrics, "watch_limit", lambda metrics, limit: watched.append(metrics))
     server = await serve()
     assert watched.count(server.application.metrics) == 1

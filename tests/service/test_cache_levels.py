@@ -51,7 +51,7 @@ def soon() -> Deadline:
 
 
 async def kept(cache: ReplyCache, entry: Entry = ENTRY) -> None:
-    async with cache.turn(b"k", soon(), is_refresh=True) as turn:
+    async with cache.turn(b"k", soon(), needs_leave=False) as turn:
         turn.made = entry
 
 
@@ -105,7 +105,7 @@ async def test_a_far_level_that_hangs_is_left_with_the_request() -> None:
 async def test_what_was_made_is_kept_in_both_and_leave_is_given_back() -> None:
     far = Far()
     cache = levels(far)
-    async with cache.turn(b"k", soon(), is_refresh=False) as turn:
+    async with cache.turn(b"k", soon(), needs_leave=True) as turn:
         assert turn.found is None
         turn.made = ENTRY
     assert far.settled == [(b"k", ENTRY, b"t")]
@@ -115,7 +115,7 @@ async def test_what_was_made_is_kept_in_both_and_leave_is_given_back() -> None:
 async def test_leave_is_given_back_when_nothing_was_made() -> None:
     far = Far()
     with pytest.raises(KeyError):
-        async with levels(far).turn(b"k", soon(), is_refresh=False):
+        async with levels(far).turn(b"k", soon(), needs_leave=True):
             raise KeyError
     assert far.settled == [(b"k", None, b"t")]
 
@@ -123,13 +123,13 @@ async def test_leave_is_given_back_when_nothing_was_made() -> None:
 async def test_what_another_process_made_is_found_and_kept_near() -> None:
     far = Far(claim=Claim(found=ENTRY))
     cache = levels(far)
-    async with cache.turn(b"k", soon(), is_refresh=False) as turn:
+    async with cache.turn(b"k", soon(), needs_leave=True) as turn:
         assert turn.found == ENTRY
     assert await cache.get(b"k", soon()) == ENTRY and far.num_gets == 0
 
 
 async def test_a_refresh_asks_for_no_leave() -> None:
     far = Far(claim=Claim(found=ENTRY))
-    async with levels(far).turn(b"k", soon(), is_refresh=True) as turn:
+    async with levels(far).turn(b"k", soon(), needs_leave=False) as turn:
         assert turn.found is None
     assert far.settled == [(b"k", None, None)]

@@ -238,6 +238,19 @@ async def test_close_fails_what_waits_and_refuses_what_comes() -> None:
     assert take(scheduler, 5) == []
 
 
+async def test_nothing_is_kept_of_calls_that_came_too_late() -> None:
+    scheduler = open_scheduler(5)
+    reason = Draining("bye")
+    scheduler.close(reason)
+    refused: list[Draining] = []
+    for _ in range(3):
+        with pytest.raises(Draining, match="bye") as caught:
+            scheduler.admit(job())
+        refused.append(caught.value)
+    assert reason.__traceback__ is None, "which would hold all of their frames"
+    assert len({id(error) for error in (reason, *refused)}) == 4
+
+
 async def test_close_wakes_who_waits_for_work() -> None:
     scheduler = open_scheduler(5)
     got: list[list[Job]] = []

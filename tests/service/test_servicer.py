@@ -107,6 +107,13 @@ async def test_batch_answers_each_item_by_itself(server: Any, kit: Any) -> None:
     assert [reply.results[i].response.request_id for i in (0, 3)] == ["batch/0", "mine"]
 
 
+async def test_ids_of_items_fit_whatever_the_batchs_is(server: Any, kit: Any) -> None:
+    request = pb.BatchSummarizeRequest(requests=[kit.ask()] * 11, request_id="x" * 128)
+    reply = await server.stub.BatchSummarize(request, timeout=10)
+    ids = [result.response.request_id for result in reply.results]
+    assert [ids[0], ids[10]] == ["x" * 126 + "/0", "x" * 125 + "/10"]
+
+
 async def test_batch_that_is_too_much_keeps_what_was_done_in_time(server: Any, kit: Any) -> None:
     server.model.encode_s = 0.2
     items = [kit.ask(text=f"Sentence number {i} is here. Another one follows.") for i in range(100)]

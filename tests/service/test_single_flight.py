@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
+from qdts.models.document import Document, Summary
+from qdts.service.deadline import Deadline
+from qdts.service.reply import DegradeReason, Reply, Rung
+from qdts.service.request import Priority, Request
 from qdts.service.single_flight import SingleFlight
 from qdts.v1 import summarization_pb2 as pb
+
+CUT_SHORT = Reply(
+    summary=Summary(sentences=(), coverage=1.0),
+    rung=Rung.EXTRACTIVE,
+    origin_rung=Rung.EXTRACTIVE,
+    reasons=(DegradeReason.DEADLINE_SHORT,),
+)
 
 
 class Work:
@@ -160,3 +171,59 @@ async def test_follower_with_less_time_leaves_earlier(server: Any, kit: Any, eve
     assert list(hasty.degrade_reasons) == [pb.DEGRADE_REASON_DEADLINE_MISSED]
     server.model.gate.set()
     assert (await patient).rung == pb.RUNG_FULL
+
+
+async def test_a_call_that_finds_a_flight_just_ended_does_not_join_it_for_ever(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes in the turn of the event loop in which the flight ended, and cannot use what that has made."""
+    answerer = (await serve()).application._servicer.answerer._answerer
+    ended = asyncio.get_running_loop().create_future()
+    climbs, joins = list[Reply](), 0
+    join = answerer._flights.join
+
+    async def climb(*args: Any) -> Reply:
+        climbs.append(CUT_SHORT)
+        if len(climbs) == 1:
+            await ended
+        return climbs[-1]
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal joins
+        joins += 1
+        assert joins < 20, "again and again"
+        return join(*args, **options)
+
+    monkeypatch.setattr(answerer._ladder, "climb", climb)
+    monkeypatch.setattr(answerer._ladder, "model_deadline", lambda request, deadline: deadline.sooner(60))
+    monkeypatch.setattr(answerer._flights, "join", counted)
+    request = Request(query="q", document=Document(text="A text."), document_sha256="", max_words=30)
+    leader = asyncio.ensure_future(answerer.answer(request, Deadline.after(20)))
+    await asyncio.sleep(0.01)
+    ended.set_result(None)  # the flight's task is woken next, then a call that has just come
+    newcomer = asyncio.ensure_future(answerer.answer(request, Deadline.after(40)))
+    await asyncio.gather(leader, newcomer)
+    assert len(climbs) == 2
+
+
+async def test_no_call_waits_behind_one_of_a_lower_class(serve: Any, kit: Any, eventually: Any) -> None:
+    server = await serve()
+    server.model.gate.clear()
+
+    def ask(text: str, priority: int) -> Any:
+        return asyncio.ensure_future(
+            server.stub.Summarize(kit.ask(text=text, options=pb.SummarizeOptions(priority=priority)), timeout=20)
+        )
+
+    first = ask("Whatever is written.", pb.PRIORITY_INTERACTIVE)
+    engine = server.application._host.serving.engine
+    await eventually(lambda: server.model.num_steps == 1)
+    bulk = ask("The same is asked.", pb.PRIORITY_BULK)
+    await eventually(lambda: engine.num_by_class[Priority.BULK] == 1)
+    interactive = ask("The same is asked.", pb.PRIORITY_INTERACTIVE)
+    await eventually(lambda: engine.num_by_class[Priority.INTERACTIVE] == 1)
+    follower = ask("The same is asked.", pb.PRIORITY_PREFETCH)
+    server.model.gate.set()
+    replies = await asyncio.gather(first, bulk, interactive, follower)
+    assert [reply.rung for reply in replies] == [pb.RUNG_FULL] * 4
+    assert replies[3].cache_status == pb.CACHE_STATUS_SHARED, "of the higher class"

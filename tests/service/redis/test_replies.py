@@ -127,6 +127,32 @@ async def test_waiting_keeps_half_of_the_time_for_making(level: Any) -> None:
     assert 0.1 < time.monotonic() - started < 0.3
 
 
+async def test_a_lease_that_was_granted_too_late_is_given_back(level: Any, redis: RedisServer, eventually: Any) -> None:
+    process = level(lease_ms=60_000, budget_ms=50.0)
+    assert await process.replies.get(KEY, soon()) is None  # and is connected
+    redis.stop()
+    claim = await process.replies.claim(KEY, soon(60))
+    assert claim.found is None
+    redis.go_on()
+    lease = process.replies._names.lease(KEY)
+    await eventually(lambda: redis.command("EXISTS", lease) == b":1\r\n")
+    process.replies.settle(KEY, None, claim.token)
+    await eventually(lambda: redis.command("EXISTS", lease) == b":0\r\n")
+
+
+async def test_a_lease_whose_claimant_left_is_given_back(level: Any, redis: RedisServer, eventually: Any) -> None:
+    process = level(lease_ms=60_000, budget_ms=2000.0)
+    assert await process.replies.get(KEY, soon()) is None
+    redis.stop()
+    claiming = asyncio.ensure_future(process.replies.claim(KEY, soon(60)))
+    await asyncio.sleep(0.1)
+    claiming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claiming
+    redis.go_on()
+    await eventually(lambda: redis.command("EXISTS", process.replies._names.lease(KEY)) == b":0\r\n")
+
+
 async def test_a_lease_outlives_neither_its_bound_nor_the_holders_deadline(level: Any, redis: RedisServer) -> None:
     holder = level(lease_ms=5000)
     for key, seconds, most in ((b"a" * 32, 60, 5000), (b"b" * 32, 1, 1000)):
@@ -139,8 +165,7 @@ async def test_without_redis_everybody_makes_their_own(level: Any, redis: RedisS
     process = level()
     redis.kill()
     started = time.monotonic()
-    claim = await process.replies.claim(KEY, soon())
-    assert (claim.found, claim.token) == (None, None)
+    assert (await process.replies.claim(KEY, soon())).found is None
     assert time.monotonic() - started < 0.5
     await kept(process)  # nothing raised
 
