@@ -151,4 +151,4 @@ async def test_metrics_tell_of_the_ladder_that_answers(serve: Any, monkeypatch: 
     watched: list[AdmissionMetrics] = []
     monkeypatch.setattr(AdmissionMetrics, "watch_limit", lambda metrics, limit: watched.append(metrics))
     server = await serve()
-    assert watched.count(server.application.metrics) == 1
+    assert watched.count(server.application.metrics.admission) == 1
