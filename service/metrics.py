@@ -14,6 +14,9 @@ from qdts.service.reply import CacheStatus, Reply
 from qdts.service.request import Priority
 from qdts.service.second_model_metrics import SecondModelMetrics
 
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+_GAINS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
+
 
 class Metrics:
     """The list. Safe between threads."""
@@ -40,16 +43,10 @@ class Metrics:
         )
         self._slo = Counter("qdts_slo", "Requests answered by their deadline, or not.", ["outcome"], registry=r)
         self._batch = Histogram(
-            "qdts_batch_size",
-            "Sequences being written when some have joined.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=r,
+            "qdts_batch_size", "Sequences being written when some have joined.", buckets=_SIZES, registry=r
         )
         self._accepted = Histogram(
-            "qdts_tokens_per_step",
-            "Tokens written per pass of the decoder, by summary.",
-            buckets=(1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32),
-            registry=r,
+            "qdts_tokens_per_step", "Tokens written per pass of the decoder, by summary.", buckets=_GAINS, registry=r
         )
         self._peers = Counter("qdts_peer_refusals", "Calls of peers that had as many running as one may.", registry=r)
         self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)

@@ -6,8 +6,6 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from qdts.service.metrics import Metrics
-from qdts.service.request import Priority
 from qdts.v1 import summarization_pb2 as pb
 
 BYPASS = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)
@@ -48,12 +46,3 @@ async def test_endpoint_serves_them_without_any_text(serve: Any, kit: Any) -> No
     families = {family.name for family in text_string_to_metric_families(text)}
     assert {"qdts_calls", "qdts_call_seconds", "qdts_replies", "qdts_slo", "qdts_queue_length"} <= families
     assert "Quetzalcoatlus" not in text
-
-
-def test_changes_of_pressure_are_counted_and_not_its_being_seen_again() -> None:
-    metrics = Metrics()
-    for level in (0, 1, 1, 2, 2, 1):
-        metrics.admission.observe_pressure(Priority.INTERACTIVE, level)
-    metrics.admission.observe_pressure(Priority.BULK, 0)
-    assert metrics.value("qdts_pressure_changes_total", priority="interactive") == 3
-    assert metrics.value("qdts_pressure_changes_total", priority="bulk") == 0
