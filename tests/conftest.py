@@ -42,9 +42,10 @@ def _quick_interpreter() -> None:
     Within a kernel that has been done already, and what Triton's own functions see of it stays: once for each of them
     is enough, and takes a third less time. Only for tests that have chosen the interpreter.
     """
-    from triton.runtime.interpreter import InterpretedFunction
+    from triton.runtime import interpreter
 
-    whole: Callable[..., Any] = InterpretedFunction.__call__
+    device_function: Any = interpreter.InterpretedFunction
+    whole: Callable[..., Any] = device_function.__call__
     called: set[object] = set()
 
     def call(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +54,7 @@ def _quick_interpreter() -> None:
         called.add(function.fn)
         return whole(function, *args, **kwargs)
 
-    InterpretedFunction.__call__ = call
+    device_function.__call__ = call
 
 
 @pytest.fixture(name="pki", scope="session")

@@ -6,6 +6,7 @@ all-MiniLM-L6-v2. What each stage does well is tested with the stage.
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import torch
 
 from qdts.models.document import Document
 from qdts.models.evaluation.samples import SAMPLE_V1, load_row_file
+from qdts.models.export import explicit
 from qdts.models.summarizer import Summarizer, SummarizerConfig
 from qdts.models.training.data.corpus import SEPARATOR
 from qdts.models.training.stages import STAGES
 from qdts.service.cli import main
 
-LOOP = {"warmup_steps": 2, "log_every": 1, "num_threads": 1, "prefetch": 0, "position_bias_every": 2}
+LOOP = {"warmup_steps": 2, "log_every": 1, "num_threads": 2, "prefetch": 0, "position_bias_every": 2}
 GENTLE = LOOP | {"encoder_rate": 2e-4, "embedding_rate": 5e-4, "learning_rate": 1e-3}
 ROWS = {"shares": [1.0], "tokens_per_batch": 1024}
 SERVED = SummarizerConfig(num_threads=1)
+# Two clips in place of fourteen: which is best is for tests/models/export/test_clips.py.
+CLIPS = [1.0, 0.8]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,7 +72,15 @@ class Recipe:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def few_clips() -> Iterator[None]:
+    """Of the QDQ graphs' weights, too: that stage has no setting for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explicit, "quantize_weight", partial(explicit.quantize_weight, grid=CLIPS))
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, few_clips: None) -> Recipe:
     out = tmp_path_factory.mktemp("recipe")
     rows = load_row_file()
     corpus = out / "prose.txt"
@@ -100,11 +112,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     recipe.learn("sft", "distil/model", 6, GENTLE, task=ROWS | {"data": [out / "human"], "unaided_share": 0.2})
     preferred = GENTLE | {"out": out / "dpo", "num_steps": 2, "optimizer": "adamw", "learning_rate": 1e-4}
     start, sampling = out / "sft" / "model", {"num_samples": 3, "temperature": 2.0}
-    recipe.run("dpo", start_from=start, data=[asked], held_out=0.3, loop=preferred, sampling=sampling)
+    few = {"held_out": 0.3, "max_prompts": 12, "max_held_out": 4}
+    recipe.run("dpo", start_from=start, data=[asked], loop=preferred, sampling=sampling, **few)
     recipe.run("average", models=[out / "dpo" / "model", start], out=out / "average")
     model, calibration = out / "average", {"num_rows": 2, "num_threads": 1}
     recipe.run("export", model=model)
-    recipe.run("quantize", model=model, calibration=calibration)
+    recipe.run("quantize", model=model, calibration=calibration, grid=CLIPS)
     recipe.run("explicit", model=model, calibration=calibration, formats=["int8_qdq"])
     recipe.run("release", model=model, out=out / "toy", name="toy", version="0", sample_rows=1)
     return recipe

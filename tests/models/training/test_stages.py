@@ -73,7 +73,9 @@ def test_loss_falls_and_is_drawn(trained: Path) -> None:
 
 
 def test_release_loads_and_answers_with_the_documents_words(trained: Path, tmp_path: Path) -> None:
-    release = ReleaseConfig(model=trained / "fit" / "model", out=tmp_path / "toy", name="toy", version="0")
+    release = ReleaseConfig(
+        model=trained / "fit" / "model", out=tmp_path / "toy", name="toy", version="0", sample_rows=2
+    )
     run_release(release)
     summarizer = Summarizer.load(release.out, SummarizerConfig(num_threads=1))
     assert summarizer.version.startswith("toy@")
