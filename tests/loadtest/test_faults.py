@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from qdts.loadtest import shared_misses
 from qdts.loadtest.faults import AT_MOST, measure, missed_bars
 from qdts.loadtest.redis_server import find_redis_server
 
@@ -13,7 +14,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-async def test_two_faults_under_load_fail_no_call() -> None:
+async def test_two_faults_under_load_fail_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that reads in a moment: callers who come later find what it wrote."""
+    monkeypatch.setattr(shared_misses, "READ_S", 0.1)
     figures: Any = await measure(seconds=0.5, num_misses=100, faults=["none", "killed"])
     assert figures["failed_rpcs"] == 0
     assert figures["by_fault"]["none"]["redis_calls"] > 20

@@ -3,6 +3,7 @@
 import random
 import socket
 import threading
+from typing import Any
 
 from qdts.loadtest.bench_startup import free_port
 from qdts.loadtest.fuzzing.connections import fuzz_connections, opening_of
@@ -57,5 +58,5 @@ def test_an_opening_is_headers_that_any_http2_library_reads() -> None:
 
     connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
     [request] = [event for event in connection.receive_data(OPENING) if isinstance(event, RequestReceived)]
-    headers = dict(request.headers or ())
+    headers: dict[Any, Any] = dict(request.headers or ())
     assert headers[":path"] == "/a.Service/Method" and headers["authorization"] == "Bearer x"
