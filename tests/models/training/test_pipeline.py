@@ -21,7 +21,7 @@ from qdts.models.training.data.corpus import SEPARATOR
 from qdts.models.training.stages import STAGES
 from qdts.service.cli import main
 
-LOOP = {"warmup_steps": 2, "log_every": 1, "num_threads": 2, "prefetch": 0, "position_bias_every": 2}
+LOOP = {"warmup_steps": 2, "log_every": 1, "num_threads": 1, "prefetch": 0, "position_bias_every": 2}
 GENTLE = LOOP | {"encoder_rate": 2e-4, "embedding_rate": 5e-4, "learning_rate": 1e-3}
 ROWS = {"shares": [1.0], "tokens_per_batch": 1024}
 SERVED = SummarizerConfig(num_threads=1)
