@@ -67,7 +67,14 @@ class Run:
         with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as log:
             token_file = Path(directory) / "tokens"
             token_file.write_text(f"{token}\n", encoding="utf-8")
-            settings = (f"admin.port={operators_port}", f"admin.token_file={token_file}", "engine.model=none")
+            models_dir = Path(directory) / "models"
+            models_dir.mkdir()
+            settings = (
+                f"admin.port={operators_port}",
+                f"admin.token_file={token_file}",
+                f"admin.models_dir={models_dir}",
+                "engine.model=none",
+            )
             with serving(port, *settings, stderr=log):
                 _wait_ready(port)
                 seconds = OPERATORS_SHARE * self.seconds

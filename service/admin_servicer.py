@@ -93,7 +93,11 @@ def find_below(models_dir: str, name: str) -> str:
     if not models_dir:
         raise InvalidRequest("model", "must be empty: admin.models_dir names no directory that models may lie in")
     root = Path(models_dir).resolve()
-    found = (root / name).resolve()
-    if not found.is_relative_to(root) or found == root or not found.is_dir():
+    try:
+        found = (root / name).resolve()
+        is_there = found.is_relative_to(root) and found != root and found.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, links in a circle
+        is_there = False
+    if not is_there:
         raise InvalidRequest("model", "must be a directory below admin.models_dir, by its path from there")
     return str(found)

@@ -1,7 +1,7 @@
 """The operators' port: whole messages, changed ones and nonsense, with the right token, with a wrong one and without.
 
 Drain is never called: it ends the server as it should, and what the end hides nobody finds. Models are swapped, but
-only for the one that answers: admin.models_dir is not set. Who has no good token must get no further than that.
+only for the one that answers: nothing lies below admin.models_dir. Who has no good token must get no further than that.
 """
 
 import random
@@ -21,7 +21,7 @@ from qdts.v1 import admin_pb2 as pb
 
 SERVICE = "/qdts.v1.AdminService/"
 METHODS = ("GetStatus", "SwapModel", "SwapModel", "PromoteCanary", "StopCanary", "SetLogLevel", "SetLogLevel")
-PATHS = ("", ".", "..", "../..", "/", "/etc/passwd", "~", "a/b/../../..", "qdts-22m", "a" * 5_000, "a/" * 5_000)
+PATHS = ("", ".", "..", "../..", "/", "/etc/passwd", "~", "a/b/../../..", "qdts-22m", "a" * 5_000, "a/" * 5_000, "a\0b")
 MESSAGES = st.one_of(
     st.builds(pb.SwapModelRequest, model=st.one_of(st.sampled_from(PATHS), TEXTS)),
     st.builds(pb.SetLogLevelRequest, level=ENUMS),

@@ -249,6 +249,7 @@ def test_models_lie_below_their_directory_whatever_leads_there(tmp_path: Path) -
     (models / "file").write_text("")
     (models / "current").symlink_to("a/b")
     (models / "escape").symlink_to(outside)
+    (models / "circle").symlink_to("circle")
     found = {name: find_below(str(models), name) for name in ("a", "a/b", "current", "a/../a")}
     inside = models.resolve()
     assert found == {
@@ -257,7 +258,8 @@ def test_models_lie_below_their_directory_whatever_leads_there(tmp_path: Path) -
         "current": str(inside / "a/b"),
         "a/../a": str(inside / "a"),
     }
-    for wrong in ("..", "../outside", "escape", str(outside), ".", "file", "missing", "a/../../outside"):
+    no_paths = ("circle", "a\0b", "x" * 5000)
+    for wrong in ("..", "../outside", "escape", str(outside), ".", "file", "missing", "a/../../outside", *no_paths):
         with pytest.raises(InvalidRequest, match="below admin.models_dir") as caught:
             find_below(str(models), wrong)
         assert str(tmp_path) not in str(caught.value)

@@ -210,7 +210,7 @@ async def test_no_call_waits_behind_one_of_a_lower_class(serve: Any, kit: Any, e
     server = await serve()
     server.model.gate.clear()
 
-    def ask(text: str, priority: int) -> Any:
+    def ask(text: str, priority: pb.Priority) -> Any:
         return asyncio.ensure_future(
             server.stub.Summarize(kit.ask(text=text, options=pb.SummarizeOptions(priority=priority)), timeout=20)
         )
