@@ -36,6 +36,7 @@ class Fronts:
         self._config, self._generation, self._module = config, generation, module
         self._begun_with: dict[str, int] = {}
         self._renewing = asyncio.Lock()
+        self._are_there = False
         self.places = [
             Place(
                 name,
@@ -55,6 +56,7 @@ class Fronts:
     async def start(self) -> None:
         """All at once; Unavailable if one does not get ready."""
         await start_all(self.places)
+        self._are_there = True
 
     async def stop(self) -> None:
         """All drain at once, then they are gone."""
@@ -63,8 +65,11 @@ class Fronts:
     async def renew(self) -> None:
         """Put a new process in the place of each, one after the other; one that does not get ready ends it there.
 
-        The old ones go when their callers have, who are sent away one by one: no call fails for it.
+        The old ones go when their callers have, who are sent away one by one: no call fails for it. Nothing is renewed
+        before the first ones are there: those are new.
         """
+        if not self._are_there:
+            return logs.info("renewal_ignored", reason="the fronts are being started")
         within_s = patience_s(self._config.transport) + self.leave_s
         async with self._renewing:
             for place in self.places:

@@ -53,11 +53,15 @@ class Place:
         return self._child
 
     async def start(self) -> None:
-        """Put the first one in it; Unavailable if it does not get ready. Later ones come by themselves."""
-        self.away.begin()
+        """Put the first one in it; Unavailable if it does not get ready. Later ones come by themselves.
+
+        One that a renewal has put there meanwhile is the first.
+        """
         async with self._changing:
-            await self._put_in_place()
-            self._look_after()
+            if self._child is None:
+                self.away.begin()
+                await self._put_in_place()
+                self._look_after()
 
     async def renew(self, number: int, leave_s: float) -> None:
         """Put another one beside it, then in its place; Unavailable if that does not get ready.

@@ -167,6 +167,16 @@ async def test_signals_reach_those_that_leave_too(make: Make, eventually: Any) -
     await eventually(lambda: gone(old.pid) and not place.leaving, 30)
 
 
+async def test_start_leaves_there_what_a_renewal_has_put_in_place(make: Make) -> None:
+    place = make()
+    renewing = asyncio.ensure_future(place.renew(signal.SIGTERM, 30))
+    await asyncio.sleep(0)  # it is the first
+    await place.start()
+    await renewing
+    assert place.child is not None and [*place._children] == [place.child]
+    assert not place.away.seconds
+
+
 async def test_failed_renewal_changes_nothing(make: Make, forbidden: Path) -> None:
     place = make()
     await place.start()
