@@ -37,6 +37,7 @@ class Child:
         self.admin_port: int | None = None
         self.model: str | None = None
         self._process = process
+        self._reading = asyncio.Lock()  # who ends it may come while its line is awaited
         self.ending: asyncio.Task[int] | None = None
 
     @classmethod
@@ -112,13 +113,15 @@ class Child:
     async def _ignore_words(self) -> None:
         """What it says to nobody must not fill the pipe."""
         assert self._process.stdout is not None
-        while await self._process.stdout.read(65536):
-            pass
+        async with self._reading:
+            while await self._process.stdout.read(65536):
+                pass
 
     async def _read_line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         try:
-            said = json.loads(await self._process.stdout.readline())
+            async with self._reading:
+                said = json.loads(await self._process.stdout.readline())
         except ValueError:  # nothing, or no JSON, or a line that is too long
             return {}
         return cast("dict[str, Any]", said) if isinstance(said, dict) else {}

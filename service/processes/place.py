@@ -43,6 +43,7 @@ class Place:
         self._children: set[Child] = set()  # those that leave and those that come, too
         self._order = b""
         self._changing = asyncio.Lock()
+        self._is_stopped = False
         self._keeping: asyncio.Task[None] | None = None
         self._silent_s = 0.0
         self._looked_at = 0.0
@@ -89,10 +90,14 @@ class Place:
 
     async def stop(self, leave_s: float, number: int = signal.SIGTERM) -> None:
         """Put nothing in it any more; what is there is sent the signal and leaves, within so long."""
+        self._is_stopped = True
         for task in (self._keeping, *self.leaving.values()):
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(child.stop(leave_s, number) for child in self._children))
+        self._children.clear()
+        async with self._changing:  # who was still putting something in it has seen that it may not
+            pass
         self._child, self.is_ready = None, False
 
     async def look(self) -> None:
@@ -154,11 +159,12 @@ class Place:
         return min(2 * delay_s, self._config.restart_max_s)
 
     async def _put_in_place(self) -> None:
+        self._check_goes_on()
         child = await Child.start(self.name, self._command())
         self._children.add(child)
         child.tell(self._order)
         try:
-            await child.wait_ready(self._config.max_engine_away_s)
+            await self._wait_ready(child)
         except Unavailable:
             self._children.discard(child)
             raise
@@ -166,6 +172,20 @@ class Place:
         self._silent_s, self._looked_at = 0.0, time.monotonic()
         self.away.end()
         self._on_ready(child)
+
+    async def _wait_ready(self, child: Child) -> None:
+        """Unavailable where it does not get ready, or is not wanted any more; then it has ended."""
+        if self._is_stopped:  # while it was being made: nobody else ends it
+            child.send(signal.SIGKILL)
+        else:
+            await child.wait_ready(self._config.max_engine_away_s)
+        if self._is_stopped:
+            await child.ended()
+        self._check_goes_on()
+
+    def _check_goes_on(self) -> None:
+        if self._is_stopped:
+            raise Unavailable(f"{self.name} is not started any more")
 
     async def _leave(self, child: Child, number: int, leave_s: float) -> None:
         status = await child.stop(leave_s, number)

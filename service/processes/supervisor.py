@@ -116,8 +116,10 @@ class Supervisor:
     def swap_model(self) -> None:
         """At SIGHUP: engines with what engine.model names now, beside those that are there; then they take over.
 
-        One swap comes after the other.
+        One swap comes after the other. During a drain: nothing.
         """
+        if self._is_leaving:
+            return logs.info("swap_ignored", reason="the server is about to exit")
         self._spawn(self.engines.swap(self.engines.next_swap(None)))
 
     def swap(self, model: str | None) -> Swap:
@@ -131,7 +133,9 @@ class Supervisor:
         return swap
 
     def renew(self) -> None:
-        """Replace the fronts, one after the other."""
+        """Replace the fronts, one after the other. During a drain: nothing."""
+        if self._is_leaving:
+            return logs.info("renewal_ignored", reason="the server is about to exit")
         self._spawn(self.fronts.renew())
 
     def set_log_level(self, level: str) -> str:

@@ -198,6 +198,30 @@ async def test_stop_during_a_renewal_leaves_nothing(make: Make) -> None:
     assert after is not None and gone(after.pid) and gone(before.pid)
 
 
+async def test_nothing_is_put_in_place_after_stop(make: Make) -> None:
+    place = make()
+    await place.start()
+    await place.stop(30)
+    for put in (place.start(), place.renew(signal.SIGTERM, 30)):
+        with pytest.raises(Unavailable, match="p-0 is not started any more"):
+            await put
+    assert place.child is None and not place._children
+
+
+async def test_stop_ends_what_is_being_put_in_place(make: Make) -> None:
+    """Whether its process is only being made, or is there and not ready yet."""
+    for num_steps in (1, 40):
+        place = make()
+        await place.start()
+        renewing = asyncio.ensure_future(place.renew(signal.SIGTERM, 30))
+        for _ in range(num_steps):
+            await asyncio.sleep(0)
+        await place.stop(30)
+        with pytest.raises(Unavailable):
+            await renewing
+        assert place.child is None and not place._children
+
+
 async def test_what_its_port_says_decides(make: Make, eventually: Any) -> None:
     says: dict[str, Any] = {"state": State.READY, "problem": None}
     endpoint = AdminEndpoint(

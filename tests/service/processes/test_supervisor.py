@@ -81,3 +81,17 @@ async def test_renewal_during_the_start_starts_no_second_front(
                 await asyncio.sleep(0.01)
         (seen / "go").touch()
         await supervisor.stop()
+
+
+async def test_signals_during_a_drain_start_nothing(supervise: Supervise, seen: Path, eventually: Any) -> None:
+    async with supervise() as supervisor:
+        await supervisor.start()
+        stopping = asyncio.ensure_future(supervisor.stop())
+        await eventually((seen / "drains").exists)
+        supervisor.renew()
+        supervisor.swap_model()
+        assert supervisor.engines.last_swap is None and not supervisor._tasks
+        (seen / "go").touch()
+        await stopping
+        assert len(fronts(seen)) == 1 and supervisor.pids == {}
+        assert not any(place._children for place in supervisor.fronts.places)
