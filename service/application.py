@@ -5,7 +5,7 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import replace
 
-from qdts.errors import ConfigError, Conflict, Draining
+from qdts.errors import ConfigError, Conflict, Draining, QdtsError
 from qdts.service import logs
 from qdts.service.admin import AdminEndpoint
 from qdts.service.admin_server import AdminServer
@@ -127,8 +127,13 @@ class Application:
             self._canary.start()
 
     def swap_model(self) -> None:
-        """At SIGHUP: load what engine.model names now and let it take over, or promote the canary where that is set."""
-        if self._config.canary.promote_on_hangup and self._canary_runs():
+        """At SIGHUP: load what engine.model names now and let it take over, or promote the canary where that is set.
+
+        Where there can be no swap, it is logged.
+        """
+        if refusal := self._no_swap():
+            logs.info("swap_ignored", reason=str(refusal))
+        elif self._config.canary.promote_on_hangup and self._canary_runs():
             self.promote_canary()
         else:
             self._host.swap()
@@ -139,8 +144,8 @@ class Application:
 
     def swap(self, model: str | None) -> Swap:
         """Load `model`, or what engine.model names now, and let it take over. Conflict while another is on its way."""
-        if self.health.state in (State.DRAINING, State.CLOSED):
-            raise Draining("the server is about to exit")
+        if refusal := self._no_swap():
+            raise refusal
         if self._host.last_swap is not None and self._host.last_swap.state is SwapState.RUNNING:
             raise Conflict("another swap is under way")
         return self._host.swap(model)
@@ -250,6 +255,12 @@ class Application:
         serving = self._host.serving
         if self._shadow is not None and serving is not None and reply.model_version == serving.version:
             self._shadow.observe(request, reply)
+
+    def _no_swap(self) -> QdtsError | None:
+        """What stands in the way of any swap now."""
+        if self.health.state in (State.DRAINING, State.CLOSED):
+            return Draining("the server is about to exit")
+        return None
 
     def _canary_runs(self) -> bool:
         return self._canary is not None and self._canary.canary.state is CanaryState.RUNNING

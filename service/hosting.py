@@ -103,11 +103,14 @@ class ModelHost:
     def swap(self, model: str | None = None) -> Swap:
         """Load `model`, or what the configuration names now, and let it take over.
 
-        What fails is logged, and all stays as it is. One swap comes after the other.
+        What fails is logged, and all stays as it is. One swap comes after the other. After close() each fails at once.
         """
         self._num_swaps += 1
         self.last_swap = swap = Swap(number=self._num_swaps, model=model)
-        self._spawn(self._swap(swap))
+        if self._is_closed:
+            swap.fail("the server is about to exit")
+        else:
+            self._spawn(self._swap(swap))
         return swap
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from qdts.errors import WeightsCorrupt
 from qdts.service.health import State
 from qdts.service.heartbeat import LifecycleConfig, Since
-from qdts.service.hosting import ModelHost, Stage
+from qdts.service.hosting import ModelHost, Stage, SwapState
 from qdts.service.metrics import Metrics
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
@@ -110,6 +110,25 @@ async def test_stop_in_the_midst_of_a_swap_waits_for_no_load(kit: Any, eventuall
         async with asyncio.timeout(3):
             await running.application.stop()
         assert engine_threads() == 0
+
+
+async def test_nothing_is_swapped_during_a_drain_nor_after(kit: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    async with house(kit, kit.Model(version="old@1"), kit.Model(version="new@2")) as running:
+        application = running.application
+        drain = application._server.drain
+
+        async def drain_with_a_signal() -> None:
+            await application.health.become(State.DRAINING)
+            application.swap_model()
+            await drain()
+
+        application._server.drain = drain_with_a_signal
+        await application.stop()
+        assert application._host.last_swap is None and '"event": "swap_ignored"' in capfd.readouterr().err
+        swap = application._host.swap()
+        await asyncio.wait_for(swap.ended.wait(), 20)
+        assert (swap.state, swap.problem) == (SwapState.FAILED, "the server is about to exit")
+        assert running.num_loads == 1 and engine_threads() == 0
 
 
 async def test_replies_of_the_model_before_are_not_found_in_the_cache(kit: Any, eventually: Any) -> None:
