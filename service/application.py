@@ -260,6 +260,8 @@ class Application:
         """What stands in the way of any swap now."""
         if self.health.state in (State.DRAINING, State.CLOSED):
             return Draining("the server is about to exit")
+        if not self._host.has_begun:
+            return Conflict("the server has only begun to start: it loads what engine.model names")
         return None
 
     def _canary_runs(self) -> bool:

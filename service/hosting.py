@@ -87,6 +87,7 @@ class ModelHost:
         self._tasks: set[asyncio.Task[None]] = set()
         self._building: list[Serving] = []
         self._is_closed = False
+        self.has_begun = False  # by start(), which replaces what a swap before it has put in place
         self._num_swaps = 0
         self.last_swap: Swap | None = None
 
@@ -97,6 +98,7 @@ class ModelHost:
 
     async def start(self) -> Serving:
         """Load and warm up. Raises what keeps the model from it."""
+        self.has_begun = True
         async with self._changing:
             return await self._put_in_place(None)
 

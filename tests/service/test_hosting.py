@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from qdts.errors import WeightsCorrupt
+from qdts.errors import Conflict, WeightsCorrupt
 from qdts.service.health import State
 from qdts.service.heartbeat import LifecycleConfig, Since
 from qdts.service.hosting import ModelHost, Stage, SwapState
@@ -129,6 +129,46 @@ async def test_nothing_is_swapped_during_a_drain_nor_after(kit: Any, capfd: pyte
         await asyncio.wait_for(swap.ended.wait(), 20)
         assert (swap.state, swap.problem) == (SwapState.FAILED, "the server is about to exit")
         assert running.num_loads == 1 and engine_threads() == 0
+
+
+async def test_swap_before_the_first_model_is_no_swap(
+    kit: Any, eventually: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it had put in place, the start would replace; and that has not asked yet what engine.model names."""
+    running = House(kit, [kit.Model(version="first@1"), kit.Model(version="second@2")])
+    application, is_open = running.application, asyncio.Event()
+    open_caches = application._caches.open
+
+    async def open_late() -> None:
+        await is_open.wait()
+        await open_caches()
+
+    application._caches.open = open_late
+    starting = asyncio.ensure_future(application.start())
+    await eventually(lambda: application.health.state is State.LOADING)
+    application.swap_model()
+    with pytest.raises(Conflict, match="only begun to start"):
+        application.swap("second")
+    assert application._host.last_swap is None and '"event": "swap_ignored"' in capfd.readouterr().err
+    is_open.set()
+    await starting
+    assert application.health.state is State.READY
+    assert application._servicer.answerer.version == "first@1" and running.num_loads == 1
+    await application.stop()
+
+
+async def test_swap_while_the_first_model_is_loaded_comes_after_it(kit: Any, eventually: Any) -> None:
+    first = kit.Model(version="first@1")
+    first.gate.clear()  # its warm-up waits
+    running = House(kit, [first, kit.Model(version="second@2")])
+    starting = asyncio.ensure_future(running.application.start())
+    await eventually(lambda: running.num_loads == 1)
+    swap = running.application.swap(None)
+    first.gate.set()
+    await starting
+    await asyncio.wait_for(swap.ended.wait(), 20)
+    assert running.application._servicer.answerer.version == swap.version == "second@2"
+    await running.application.stop()
 
 
 async def test_replies_of_the_model_before_are_not_found_in_the_cache(kit: Any, eventually: Any) -> None:
