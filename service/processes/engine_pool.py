@@ -2,10 +2,12 @@
 
 Where engines keep what they have read, the same document goes to the same engine, unless another would have it written
 sooner by more than a place is taken. A call whose engine dies is not sent to the next: what killed one may kill all.
-An engine that was lost is connected to again while others go on; when all are lost, the pool has died.
+An engine that was lost is connected to again while others go on; when all are lost, the pool has died. All run one
+model: an engine that was started again where files had been replaced, and runs another, is not asked.
 """
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -24,6 +26,8 @@ from qdts.service.scheduler import Generated
 
 # Between two attempts to connect to an engine that was lost
 RETRY_S = 0.1
+# As much, where the last one ran another model: that may last until it is replaced.
+REFUSED_RETRY_S = 1.0
 
 Connect = Callable[[int], Awaitable[RemoteEngine]]
 
@@ -38,25 +42,24 @@ class EnginePool:
         self._loop = asyncio.get_running_loop()
         self._on_death: Callable[[], None] = lambda: None
         self._reconnecting: dict[int, asyncio.Task[None]] = {}
+        self._refused: dict[int, str] = {}  # which other model the last one ran
         self._facts: EngineFacts | None = None
         self._is_closed = False
 
     async def open(self) -> EngineFacts:
         """Connect to all; those that are not there are tried further. Unavailable if none is."""
-        answers = await asyncio.gather(
-            *(self._connect(index) for index in range(self._num_engines)), return_exceptions=True
-        )
+        answers = await self._connect_all()
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         for index, answer in enumerate(answers):
             if isinstance(answer, RemoteEngine):
-                self._add(index, answer)
+                await self._add(index, answer)
         unexpected = [failure for failure in failures if not isinstance(failure, Unavailable)]
-        if unexpected or not self._engines:
+        if unexpected or self._facts is None or not self._engines:
             await self.close(Draining("closed"), timeout_s=0)
-            raise (unexpected or failures)[0]
+            # Without a failure all have gone since they were connected to.
+            raise [*unexpected, *failures, Unavailable("no engine is there")][0]
         for index in set(range(self._num_engines)) - set(self._engines):
             self._reconnect(index)
-        self._facts = next(iter(self._engines.values())).facts
         return self._facts
 
     def start(self, on_death: Callable[[], None], metrics: Metrics | None = None) -> None:
@@ -169,12 +172,38 @@ class EnginePool:
             first = own if waits[own] <= waits[first] + worth_s else first
         return self._engines[first]
 
-    def _add(self, index: int, engine: RemoteEngine) -> None:
-        self._engines[index] = engine
-        engine.start(lambda: self._lost(index))
+    async def _connect_all(self) -> list[RemoteEngine | BaseException]:
+        """Who is there, by index, or what is wrong. Who gives up leaves no connection."""
+        connecting = [asyncio.ensure_future(self._connect(index)) for index in range(self._num_engines)]
+        try:
+            return await asyncio.gather(*connecting, return_exceptions=True)
+        except asyncio.CancelledError:
+            for each in connecting:
+                if not each.cancelled() and each.exception() is None:
+                    await each.result().close(Draining("closed"), timeout_s=0)
+            raise
 
-    def _lost(self, index: int) -> None:
-        self._engines.pop(index, None)
+    async def _add(self, index: int, engine: RemoteEngine) -> None:
+        """Whether it is there then, is seen by _engines: it may have gone already, or run another model."""
+        if self._facts is not None and engine.facts.version != self._facts.version:
+            return await self._refuse(index, engine, self._facts.version)
+        self._refused.pop(index, None)
+        self._engines[index] = engine
+        engine.start(lambda: self._lost(index, engine))
+        if index in self._engines:
+            self._facts = self._facts or engine.facts
+
+    async def _refuse(self, index: int, engine: RemoteEngine, expected: str) -> None:
+        version = engine.facts.version
+        if self._refused.get(index) != version:
+            logs.warning("engine_refused", engine=index, model=version, expected=expected)
+        self._refused[index] = version
+        await engine.close(Draining("closed"), timeout_s=0)
+
+    def _lost(self, index: int, engine: RemoteEngine) -> None:
+        if self._engines.get(index) is not engine:
+            return
+        del self._engines[index]
         if self._is_closed:
             return
         if self._engines:
@@ -184,15 +213,14 @@ class EnginePool:
             self._on_death()
 
     def _reconnect(self, index: int) -> None:
-        self._reconnecting[index] = asyncio.ensure_future(self._try_until_there(index))
+        """Look for it until it is there, unless it is looked for already."""
+        looking = self._reconnecting.get(index)
+        if looking is None or looking.done():
+            self._reconnecting[index] = asyncio.ensure_future(self._try_until_there(index))
 
     async def _try_until_there(self, index: int) -> None:
-        while True:
-            await asyncio.sleep(RETRY_S)
-            try:
-                engine = await self._connect(index)
-            except Unavailable:
-                continue
-            self._add(index, engine)
-            logs.info("engine_found", engine=index)
-            return
+        while index not in self._engines:
+            await asyncio.sleep(REFUSED_RETRY_S if index in self._refused else RETRY_S)
+            with contextlib.suppress(Unavailable):
+                await self._add(index, await self._connect(index))
+        logs.info("engine_found", engine=index)

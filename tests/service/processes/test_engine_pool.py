@@ -3,14 +3,18 @@
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from qdts.errors import Unavailable
+from qdts.errors import Draining, Unavailable
 from qdts.models.document import Document
 from qdts.service.deadline import Deadline
+from qdts.service.processes import engine_pool
+from qdts.service.processes.addresses import Addresses
 from qdts.service.processes.config import ProcessesConfig
+from qdts.service.processes.engine_pool import EnginePool
 from qdts.service.processes.remote_engine import RemoteEngine
 from qdts.service.request import Priority
 
@@ -148,3 +152,131 @@ async def test_and_go_elsewhere_where_that_one_has_no_time(trio: Any, eventually
     await eventually(lambda: sum(each.done() for each in work) >= 20)
     started[own][1].gate.set()
     await asyncio.gather(*work)
+
+
+class Connecting:
+    """Connects a pool to engines; `after[index]` is told of each connection, the first included, as it is there."""
+
+    def __init__(self, hosts: Any, num_engines: int) -> None:
+        self._hosts = hosts
+        self.after: dict[int, Callable[[RemoteEngine], Awaitable[None]]] = {}
+        self.made: list[tuple[int, RemoteEngine]] = []
+        config = hosts.config().admission
+        self.pool = EnginePool(num_engines, self._connect, config, is_sticky=False)
+
+    def num_made(self, index: int) -> int:
+        return sum(number == index for number, _ in self.made)
+
+    async def _connect(self, index: int) -> RemoteEngine:
+        addresses = Addresses(self._hosts.directory)
+        engine = await RemoteEngine.connect(addresses, 1, index, self._hosts.config().admission)
+        self.made.append((index, engine))
+        if index in self.after:
+            await self.after[index](engine)
+        return engine
+
+
+@pytest.fixture(name="connecting")
+async def _connecting(hosts: Any) -> AsyncIterator[Callable[[int], Awaitable[Connecting]]]:
+    """connecting(num_engines): so many engines, and a pool of them that is not open yet."""
+    made: list[Connecting] = []
+
+    async def connecting(num_engines: int) -> Connecting:
+        for index in range(num_engines):
+            await hosts.engine(index=index)
+        made.append(Connecting(hosts, num_engines))
+        return made[-1]
+
+    yield connecting
+    for each in made:
+        await each.pool.close(Draining("bye"), timeout_s=0)
+
+
+def num_looking() -> int:
+    """Tasks that look for an engine."""
+    return sum(getattr(task.get_coro(), "__name__", "") == "_try_until_there" for task in asyncio.all_tasks())
+
+
+async def hang_up(engine: RemoteEngine) -> None:
+    engine._link.abort()
+
+
+async def test_one_that_greets_and_is_gone_is_not_there(connecting: Any) -> None:
+    ours = await connecting(1)
+    ours.after[0] = hang_up
+    with pytest.raises(Unavailable, match="no engine is there"):
+        await ours.pool.open()
+
+
+async def test_one_lost_while_another_is_greeted_is_connected_to_once(
+    connecting: Any, hosts: Any, eventually: Any
+) -> None:
+    ours, go = await connecting(3), asyncio.Event()
+
+    async def wait(engine: RemoteEngine) -> None:
+        await go.wait()
+
+    ours.after[2] = wait
+    opening = asyncio.ensure_future(ours.pool.open())
+    await eventually(lambda: len(ours.made) == 3)
+    [lost] = [engine for index, engine in ours.made if index == 1]
+    await hang_up(lost)
+    ours.after[1] = hang_up  # and again, as often as it is found
+    go.set()
+    await opening
+    assert sorted(ours.pool._engines) == [0, 2] and num_looking() == 1
+    await eventually(lambda: ours.num_made(1) >= 3)
+    assert num_looking() == 1
+    del ours.after[1]
+    await eventually(lambda: len(ours.pool._engines) == 3 and not num_looking())
+    found = ours.pool._engines[1]
+    await eventually(lambda: hosts.hosts[1]._door.num_fronts == 1)
+    ours.pool._lost(1, lost)  # which says nothing of the one that is there
+    assert ours.pool._engines[1] is found and not num_looking()
+
+
+async def test_open_that_is_given_up_leaves_no_connection(connecting: Any, hosts: Any, eventually: Any) -> None:
+    ours = await connecting(2)
+
+    async def wait(engine: RemoteEngine) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await hang_up(engine)
+
+    ours.after[1] = wait
+    opening = asyncio.ensure_future(ours.pool.open())
+    await eventually(lambda: len(ours.made) == 2)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert not any(engine.is_alive for _, engine in ours.made)
+
+
+async def test_one_with_another_model_is_not_asked(
+    connecting: Any, hosts: Any, kit: Any, eventually: Any, capfd: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(engine_pool, "REFUSED_RETRY_S", 0.01)
+    ours = await connecting(2)
+    assert (await ours.pool.open()).version == "fake@0123"
+
+    async def restart(model: Any) -> None:
+        await hosts.hosts.pop().stop()
+        await eventually(lambda: [*ours.pool._engines] == [0])
+        await hosts.engine(model, index=1)
+
+    await restart(kit.Model(version="other@2"))
+    before = ours.num_made(1)
+    await eventually(lambda: ours.num_made(1) > before + 2)
+    assert [*ours.pool._engines] == [0] and ours.pool.is_alive
+    assert capfd.readouterr().err.count('"event": "engine_refused"') == 1, "it is said once"
+    await restart(kit.Model())
+    await eventually(lambda: sorted(ours.pool._engines) == [0, 1])
+
+
+async def test_engines_of_two_models_are_no_pool(hosts: Any, kit: Any) -> None:
+    await hosts.engine()
+    await hosts.engine(kit.Model(version="other@2"), index=1)
+    pool = Connecting(hosts, 2).pool
+    assert (await pool.open()).version == "fake@0123"
+    assert [*pool._engines] == [0]
+    await pool.close(Draining("bye"), timeout_s=0)
