@@ -61,6 +61,7 @@ class Supervisor:
         self._drain_asked = asyncio.Event()
         self._endpoint: AdminEndpoint | None = None
         self._tasks: set[asyncio.Future[None]] = set()
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -102,7 +103,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Engines first, then fronts: who connects is answered from then on. Raises what keeps one from it."""
-        self._spawn(self.liveness.beat())
+        self._beating = asyncio.ensure_future(self.liveness.beat())
         if self._config.metrics.enabled:
             self._endpoint = self._open_endpoint()
         if self._operated is not None:
@@ -173,6 +174,8 @@ class Supervisor:
         self._port.close()
         if self._operated is not None:
             await self._operated.stop()
+        if self._beating is not None:  # the last: a drain may take longer than a loop may stand still
+            self._beating.cancel()
         logs.info("stopped")
 
     @property

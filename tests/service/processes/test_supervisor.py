@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qdts.service.processes.config import ProcessesConfig
+from qdts.service.processes.probe import ask
 from qdts.service.processes.supervisor import Supervisor
 
 # As a front that leaves a file by its process id, and at SIGTERM drains until there is one that says "go".
@@ -95,3 +96,22 @@ async def test_signals_during_a_drain_start_nothing(supervise: Supervise, seen: 
         await stopping
         assert len(fronts(seen)) == 1 and supervisor.pids == {}
         assert not any(place._children for place in supervisor.fronts.places)
+
+
+async def test_the_loop_is_seen_to_turn_until_the_drain_is_over(
+    supervise: Supervise, seen: Path, eventually: Any, kit: Any
+) -> None:
+    async with supervise(metrics=kit.Metrics(port=0)) as supervisor:
+        await supervisor.start()
+        stopping = asyncio.ensure_future(supervisor.stop())
+        await eventually((seen / "drains").exists)
+        turned = supervisor.liveness.loop_turned
+        for _ in range(2):
+            turned.end()
+            await eventually(lambda: turned.seconds > 0)
+        said = await asyncio.to_thread(ask, supervisor.admin_port, "/livez")
+        assert said is not None and (said.status, said.text) == (200, "alive")
+        (seen / "go").touch()
+        await stopping
+        assert supervisor._beating is not None
+        await asyncio.gather(supervisor._beating, return_exceptions=True)  # which ends
