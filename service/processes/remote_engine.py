@@ -49,20 +49,20 @@ class RemoteEngine:
         cls, addresses: Addresses, generation: int, index: int, config: AdmissionConfig
     ) -> "RemoteEngine":
         """To that engine; Unavailable if it is not there."""
-        board = BoardReader(addresses.board(generation, index))
         link, path = Link(), addresses.socket(generation, index)
         loop = asyncio.get_running_loop()
-        try:
-            await loop.create_unix_connection(lambda: link, str(path))
-            async with asyncio.timeout(GREETING_S):
-                facts = await link.greeted
-        except (OSError, TimeoutError) as error:
-            link.abort()
-            board.close()
-            raise Unavailable(f"no engine listens at {path.name}") from error
-        except QdtsError:
-            board.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(link.abort)  # also where this is cancelled,
+            undo.callback(link.greeted.cancel)  # and nobody asks any more what became of it
+            try:
+                await loop.create_unix_connection(lambda: link, str(path))
+                async with asyncio.timeout(GREETING_S):
+                    facts = await link.greeted
+            except (OSError, TimeoutError) as error:
+                raise Unavailable(f"no engine listens at {path.name}") from error
+            # Now it is that of the engine that has greeted: earlier it might be the one before's, who is gone.
+            board = BoardReader(addresses.board(generation, index))
+            undo.pop_all()
         return cls(link, board, facts, config)
 
     def start(self, on_death: Callable[[], None], metrics: Metrics | None = None) -> None:

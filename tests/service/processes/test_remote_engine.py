@@ -4,16 +4,25 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from qdts.errors import DeadlineExceeded, Draining, QdtsError, QueueFull, Unavailable
 from qdts.models.document import Document
+from qdts.models.runtimes.base import RuntimeInfo
+from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Deadline
 from qdts.service.engine import Engine
-from qdts.service.processes import board, remote_engine
+from qdts.service.processes import board, frames, messages, remote_engine
+from qdts.service.processes.addresses import Addresses
+from qdts.service.processes.frames import Kind
+from qdts.service.processes.messages import EngineFacts
+from qdts.service.processes.remote_engine import RemoteEngine
 from qdts.service.request import Priority
 
 LONG = "word " * 200 + "end."
@@ -275,7 +284,7 @@ async def test_no_engine_listens(hosts: Any, kit: Any, directory: Any) -> None:
     """Only its board is there: that of one that was killed."""
     host, _ = await hosts.engine()
     connect = remote_engine.RemoteEngine.connect
-    with pytest.raises(Unavailable, match="no board"):
+    with pytest.raises(Unavailable, match="no engine listens"):
         await connect(host._place.addresses, 1, 7, hosts.config().admission)
     board.BoardWriter(directory / "engine-1-7.board")
     with pytest.raises(Unavailable, match="no engine listens"):
@@ -305,3 +314,71 @@ async def test_ten_thousand_cancelled_calls_leave_nothing(hosts: Any, kit: Any, 
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
     assert len(os.listdir("/proc/self/fd")) <= files
     assert (await ask(engine, reader, "Well.")).summary.text == "Well."
+
+
+class Door(asyncio.Protocol):
+    """An engine that greets when the test lets it, with a board that it has written just before."""
+
+    def __init__(self, directory: Path) -> None:
+        self._addresses = Addresses(directory)
+        self._transport: asyncio.Transport | None = None
+        self._is_there, self._is_lost = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self) -> "AsyncIterator[asyncio.Future[RemoteEngine]]":
+        """Within the block somebody connects to it, and is there."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: self, str(self._addresses.socket(1, 0)))
+        async with server:
+            connecting = asyncio.ensure_future(RemoteEngine.connect(self._addresses, 1, 0, AdmissionConfig()))
+            await asyncio.wait_for(self._is_there.wait(), 20)
+            yield connecting
+            await asyncio.wait_for(self._is_lost.wait(), 20)
+
+    def write_board(self, num_running: int) -> None:
+        queued = dict.fromkeys(Priority, 0)
+        load = board.Load(
+            at=time.monotonic() + 60, num_places=9, max_queue=9, num_running=num_running, queued=queued, num_fronts=0
+        )
+        board.BoardWriter(self._addresses.board(1, 0)).write(load)
+
+    def greet(self) -> None:
+        info = RuntimeInfo(name="fake", precision="fp32", device="cpu", num_threads=1)
+        facts = EngineFacts(version="m@1", info=info, num_places=9, max_queue=9)
+        assert self._transport is not None
+        self._transport.write(frames.encode(Kind.HELLO, 0, messages.pack_facts(facts)))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._is_there.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost.set()
+
+
+async def test_the_board_is_of_the_engine_that_greets(directory: Path) -> None:
+    """Not of one that ended before it listened."""
+    door = Door(directory)
+    door.write_board(num_running=1)
+    async with door.listening() as connecting:
+        door.write_board(num_running=5)
+        door.greet()
+        engine = await connecting
+        assert engine.num_running == 5
+        await engine.close(Draining("bye"), timeout_s=0)
+
+
+async def test_who_gives_up_connecting_leaves_no_connection(directory: Path) -> None:
+    door = Door(directory)
+    door.write_board(num_running=1)
+    async with door.listening() as connecting:
+        connecting.cancel()
+    assert connecting.cancelled()
+
+
+async def test_an_engine_without_a_board_is_hung_up_on(directory: Path) -> None:
+    door = Door(directory)
+    async with door.listening() as connecting:
+        door.greet()
+        with pytest.raises(Unavailable, match="no board"):
+            await connecting
