@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import cast
 
@@ -103,4 +104,4 @@ class Link(asyncio.Protocol):
     def _fail_all(self, error: QdtsError) -> None:
         for waiting in self.calls.values():
             if not waiting.future.done():
-                waiting.future.set_exception(error)
+                waiting.future.set_exception(copy(error))  # or each would keep the frames of all

@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from copy import copy
 
 from qdts.errors import DeadlineExceeded, Draining, QdtsError, Unavailable
 from qdts.service.admission_config import AdmissionConfig
@@ -188,7 +189,8 @@ class RemoteEngine:
 
     def _check(self) -> None:
         if self._closed_by is not None:
-            raise self._closed_by
+            # A copy for each: one that is raised again and again keeps the frames of all who got it.
+            raise copy(self._closed_by)
         if not self.is_alive:
             raise Unavailable("the engine is gone")
         load = self._fresh_load()

@@ -382,3 +382,22 @@ async def test_an_engine_without_a_board_is_hung_up_on(directory: Path) -> None:
         door.greet()
         with pytest.raises(Unavailable, match="no board"):
             await connecting
+
+
+async def test_nobody_gets_the_error_of_another(hosts: Any, kit: Any, eventually: Any) -> None:
+    """One that is raised again and again would keep the frames of all who got it, and with them their documents."""
+    host, model = await hosts.engine()
+    engine, reader = await hosts.front(model)
+    member, given = only(engine), Draining("bye")
+    model.gate.clear()
+    work = [ask(member, reader, LONG) for _ in range(3)]
+    await eventually(lambda: host._engine.num_inside == 3)
+    await member.close(given, timeout_s=0)
+    errors = [*await asyncio.gather(*work, return_exceptions=True)]
+    for _ in range(3):
+        with pytest.raises(Draining, match="bye") as caught:
+            await member.generate(prompt(reader, "One."), deadline=Deadline.after(10))
+        errors.append(caught.value)
+    assert {type(error) for error in errors} == {Draining} and len({id(error) for error in errors}) == 6
+    assert given.__traceback__ is None and given not in errors
+    model.gate.set()
