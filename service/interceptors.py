@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 
-from qdts.errors import InvalidRequest, QdtsError, TooManyCalls, Unauthenticated
+from qdts.errors import InvalidRequest, Overloaded, QdtsError, TooManyCalls, Unauthenticated
 from qdts.service import logs
 from qdts.service.call_context import CallContext
 from qdts.service.callers import Callers
@@ -111,9 +111,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 with self._callers.calling(context):
                     await self._call(method, work, lambda: _parse(parse, data), context)
-            except TooManyCalls as error:
+            except Overloaded as error:  # by a bound on calls: what work() raises, _call() has answered
                 refusal = error
-                self._metrics.count_peer_refusal()
+                self._metrics.count_call_refusal(is_peers=isinstance(error, TooManyCalls))
                 await self._call(method, _nothing, lambda: _raise(refusal), context)
             finally:
                 self._count(-1)
