@@ -7,15 +7,15 @@ one peer with everybody else there: the bound must be off then, or the proxy's t
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from random import Random
 from typing import Literal
 
 from qdts.errors import Overloaded, TooManyCalls
+from qdts.service.retry_after import RetryAfter
 
 PeerKind = Literal["connection", "address"]
 
-# Told to come back in about so long, by chance more or less: not all at once.
-RETRY_AFTER_S, JITTER = 0.1, 0.5
+# Told to come back in about so long.
+RETRY_AFTER_S = 0.1
 
 
 class Peers:
@@ -26,7 +26,7 @@ class Peers:
         self._max_calls, self._kind = max_calls, kind
         self._max_in_all, self._num_in_all = max_in_all, 0
         self._num_calls: Counter[str] = Counter()
-        self._random = Random(0)
+        self._retry_after = RetryAfter()
 
     @contextmanager
     def calling(self, peer: str) -> Iterator[None]:
@@ -37,9 +37,11 @@ class Peers:
         """
         key = peer if self._kind == "connection" else peer.rpartition(":")[0] or peer
         if self._max_calls and self._num_calls[key] >= self._max_calls:
-            raise TooManyCalls(f"this peer has {self._max_calls} calls running", retry_after_s=self._retry_after_s())
+            after_s = self._retry_after.about(RETRY_AFTER_S)
+            raise TooManyCalls(f"this peer has {self._max_calls} calls running", retry_after_s=after_s)
         if self._num_in_all >= self._max_in_all:
-            raise Overloaded(f"{self._max_in_all} calls are running", retry_after_s=self._retry_after_s())
+            after_s = self._retry_after.about(RETRY_AFTER_S)
+            raise Overloaded(f"{self._max_in_all} calls are running", retry_after_s=after_s)
         self._num_calls[key] += 1
         self._num_in_all += 1
         try:
@@ -49,6 +51,3 @@ class Peers:
             self._num_calls[key] -= 1
             if not self._num_calls[key]:
                 del self._num_calls[key]  # connections come and go
-
-    def _retry_after_s(self) -> float:
-        return RETRY_AFTER_S * self._random.uniform(1 - JITTER, 1 + JITTER)

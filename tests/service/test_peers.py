@@ -30,7 +30,7 @@ def test_by_connection() -> None:
     with fill(peers, ONE, 2):
         with pytest.raises(TooManyCalls) as caught, peers.calling(ONE):
             pass
-        assert 0.05 <= caught.value.retry_after_s <= 0.15
+        assert 0.08 <= caught.value.retry_after_s <= 0.12
         with peers.calling(SAME_HOST), peers.calling(OTHER):
             pass
     with fill(peers, ONE, 2):
@@ -60,7 +60,7 @@ def test_all_together() -> None:
             pass
         with pytest.raises(Overloaded) as caught, peers.calling(OTHER):
             pass
-        assert type(caught.value) is Overloaded and 0.05 <= caught.value.retry_after_s <= 0.15
+        assert type(caught.value) is Overloaded and 0.08 <= caught.value.retry_after_s <= 0.12
     with fill(peers, OTHER, 2), fill(peers, ONE, 1):
         pass
 
