@@ -23,6 +23,7 @@ from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, 
 from qdts.service.request import CachePolicy, Priority, Request
 from qdts.service.revalidation import Revalidation
 from qdts.service.single_flight import SingleFlight
+from qdts.service.slo import counted
 
 # A shared reply that was cut short is good enough for callers with no more time than this beyond its maker's.
 HURRY_S = 0.010
@@ -82,14 +83,10 @@ class Answerer:
 
     async def answer(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
         """The reply, never later than the deadline; on_text gets the text so far as it is written."""
-        is_met = False
-        try:
+        with counted(self._metrics, request.priority, deadline):
             if deadline.expired:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             reply = await self._charged(request, deadline, on_text)
-            is_met = not deadline.expired
-        finally:
-            self._metrics.observe_slo(request.priority, is_met=is_met)
         self._metrics.observe_reply(reply)
         return reply
 

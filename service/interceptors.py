@@ -22,6 +22,7 @@ from qdts.service.callers import Callers
 from qdts.service.errors import Metadata, code_of, internal_status, status_of, trailers
 from qdts.service.health import SERVICE_NAME
 from qdts.service.metrics import Metrics
+from qdts.service.slo import count_unseen
 from qdts.service.tracing import Tracer
 from qdts.service.validation import is_request_id
 
@@ -114,6 +115,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Overloaded as error:  # by a bound on calls: what work() raises, _call() has answered
                 refusal = error
                 self._metrics.count_call_refusal(is_peers=isinstance(error, TooManyCalls))
+                count_unseen(self._metrics, method, error, is_bound=True)
                 await self._call(method, _nothing, lambda: _raise(refusal), context)
             finally:
                 self._count(-1)
@@ -142,6 +144,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with logs.with_request(request_id):
                 await work(request)
         except QdtsError as error:
+            count_unseen(self._metrics, method, error)
             code = code_of(error)
             status = status_of(error, request_id)
             await _abort(context, code, status, trailers(status, error), request_id)

@@ -78,6 +78,10 @@ class Metrics:
         self._slo.labels(outcome).inc()
         self._classes.labels(priority.name.lower(), outcome).inc()
 
+    def count_unseen(self) -> None:
+        """A call has been refused before its requests were looked at: none of them was answered."""
+        self._slo.labels("missed").inc()
+
     def observe_wait(self, seconds: float) -> None:
         """A job has left the model's queue, for a place or for good."""
         self._waits.observe(seconds)
