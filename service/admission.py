@@ -78,7 +78,7 @@ class Admission:
 
     @contextmanager
     def entering(self, priority: Priority) -> Iterator[None]:
-        """Within the block a request is being answered. Overloaded if there are as many as there may be."""
+        """Within the block a reply is being made. Overloaded if there are as many as there may be."""
         if self.learned.inside.total() >= max(1, int(ROOM[priority] * self._config.max_requests)):
             self._metrics.observe_shed(priority, "requests")
             raise Overloaded("too many requests are being answered", retry_after_s=self._retry_after_s(priority))

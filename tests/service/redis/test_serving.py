@@ -4,10 +4,12 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 import pytest
 
 from qdts.loadtest.fault_proxy import Fault, FaultProxy
 from qdts.loadtest.redis_server import RedisServer
+from qdts.service.admission_config import AdmissionConfig
 from qdts.v1 import admin_pb2 as admin_pb
 from qdts.v1 import summarization_pb2 as pb
 
@@ -85,6 +87,28 @@ async def test_thousand_identical_misses_on_two_servers_are_one_model_call(
     replies = await asyncio.gather(*calls)
     assert sum(server.model.num_starts for server in servers) == 1
     assert {(reply.summary, tuple(reply.degrade_reasons)) for reply in replies} == {(replies[0].summary, ())}
+
+
+async def test_who_waits_for_another_server_takes_a_place(
+    serve: Any, kit: Any, redis: RedisServer, config: Any, eventually: Any
+) -> None:
+    """It may have to make the reply itself any moment: admission.max_requests bounds that, too."""
+    holder, waiting = [
+        await serve(redis=config(redis.url, lease_ms=30_000), admission=AdmissionConfig(max_requests=1)) for _ in "12"
+    ]
+    holder.model.gate.clear()
+    first = asyncio.ensure_future(holder.summarize(timeout=55))
+    await eventually(lambda: holder.model.num_starts == 1)
+    second = asyncio.ensure_future(waiting.summarize(timeout=55))
+    inside = waiting.application._builder.learned.inside
+    await eventually(lambda: inside.total() == 1)
+    assert waiting.model.num_starts == 0
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await waiting.summarize(text="One too many.", timeout=55)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    holder.model.gate.set()
+    assert (await first).summary == (await second).summary
+    assert inside.total() == 0
 
 
 async def test_when_a_server_dies_while_it_makes_a_reply_another_takes_over(
