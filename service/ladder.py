@@ -20,7 +20,7 @@ from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine_face import EngineFace
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
-from qdts.service.generative import Preparer
+from qdts.service.generative import Preparer, SharesStates
 from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS as MODEL_RUNGS
@@ -178,7 +178,10 @@ class Ladder:
 
         def prepare() -> tuple[Document, Prompt]:
             read = readable(request.document)
-            return read, summarizer.prepare(request.query, read, max_words=words, passages_only=is_short)
+            prompt = summarizer.prepare(request.query, read, max_words=words, passages_only=is_short)
+            if isinstance(summarizer, SharesStates):
+                summarizer.fetch(prompt, within_s=until.remaining_s)
+            return read, prompt
 
         read, prompt = await self._threads.run(prepare, until, is_for_model=True)
         prepared()  # from here on the engine counts it itself

@@ -180,12 +180,28 @@ async def test_a_model_that_keeps_states_is_told_where_others_do(
     serve: Any, kit: Any, redis: RedisServer, config: Any
 ) -> None:
     stores = list[Any]()
-    told = {"share_states": lambda model, store: stores.append(store), "fetch": lambda model, prompt: None}
+    told = {"share_states": lambda model, store: stores.append(store), "fetch": lambda model, prompt, *, within_s: None}
     sharing: Any = type("Sharing", (kit.Model,), told)
     await serve(sharing(), redis=config(redis.url))
     await serve(sharing(), redis=config(redis.url, states=False))
     await serve(sharing())
     assert [type(store).__name__ for store in stores] == ["RedisStates"]
+
+
+async def test_states_of_others_are_waited_for_within_the_request(
+    serve: Any, kit: Any, redis: RedisServer, config: Any
+) -> None:
+    within = list[float]()
+    told = {
+        "share_states": lambda model, store: None,
+        "fetch": lambda model, prompt, *, within_s: within.append(within_s),
+    }
+    sharing: Any = type("Sharing", (kit.Model,), told)
+    server = await serve(sharing(), redis=config(redis.url))
+    within.clear()  # the warm-up's
+    for timeout_s in (60, 20):
+        await server.summarize(query=f"What is it within {timeout_s} s?", timeout=timeout_s)
+    assert 20 < within[0] < 60 and 0 < within[1] < 20
 
 
 @pytest.mark.parametrize("fault", ["slow", "reset", "garbage", "silence", "killed", "stopped", "full", "read_only"])
