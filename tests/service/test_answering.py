@@ -1,6 +1,7 @@
 """Cache, single flight and ladder together, over real gRPC."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import grpc
@@ -186,7 +187,11 @@ async def test_no_extract_is_made_for_who_waits_in_vain_beside_an_entry_past_its
     stale.model.gate.clear()
     leader = stale.stub.Summarize(kit.ask(), timeout=55)
     await eventually(lambda: stale.model.num_starts == 2)
-    reply = await stale.summarize(timeout=1)
+    reply = pb.SummarizeResponse()
+    for timeout_s in (1, 2, 4):  # a tenth of a second is left for the answer: a busy machine may need another try
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            reply = await stale.summarize(timeout=timeout_s)
+            break
     assert (reply.rung, list(reply.degrade_reasons)) == (pb.RUNG_STALE, [pb.DEGRADE_REASON_DEADLINE_MISSED])
     assert not num_extracts
     stale.model.gate.set()
