@@ -47,8 +47,8 @@ class PackedStates:
 class StatesStore(Protocol):
     """States that processes share. Never fails, and never takes long: one that does not answer holds nothing."""
 
-    def load(self, key: bytes) -> PackedStates | None:
-        """What is under `key`. Waits, within a bound of its own."""
+    def load(self, key: bytes, *, within_s: float) -> PackedStates | None:
+        """What is under `key`. Waits, within that and a bound of its own."""
         ...
 
     def save(self, key: bytes, states: PackedStates) -> None:
@@ -77,12 +77,15 @@ class DocumentStates:
         """Whether the states of a document (S,) are kept."""
         return _key(document) in self._kept
 
-    def fetch(self, document: Ids) -> None:
-        """Bring the states of a document (S,) here if another process has read it: beside the thread that reads."""
+    def fetch(self, document: Ids, *, within_s: float) -> None:
+        """Bring the states of a document (S,) here if another process has read it: beside the thread that reads.
+
+        Waits for them, but no longer than that.
+        """
         if self._store is None or self.knows(document):
             return
         key = _key(document)
-        states = self._store.load(key)
+        states = self._store.load(key, within_s=within_s)
         if states is not None and len(states.values) == len(document):
             with self._changing:
                 self._keep(key, states)

@@ -120,20 +120,18 @@ class Summarizer:
         mode: Mode | None = None,
         passages_only: bool = False,
     ) -> Prompt:
-        """Text work: choose passages, tokenise, compute features. May run in any thread. `mode` None: the config's.
-
-        States that other processes have are fetched here, so that the model's thread need not wait for them.
-        """
-        prompt = self._builder.build(
+        """Text work: choose passages, tokenise, compute features. May run in any thread. `mode` None: the config's."""
+        return self._builder.build(
             query, document, max_words=max_words, mode=mode or self._config.mode, passages_only=passages_only
         )
-        self.fetch(prompt)
-        return prompt
 
-    def fetch(self, prompt: Prompt) -> None:
-        """Bring the states that other processes have of its document here. May run in any thread; waits for them."""
+    def fetch(self, prompt: Prompt, *, within_s: float) -> None:
+        """Bring the states that other processes have of its document here, so that the model's thread need not wait.
+
+        May run in any thread; waits for them, but no longer than that.
+        """
         if self._states is not None:
-            self._states.fetch(prompt.encoder_ids)
+            self._states.fetch(prompt.encoder_ids, within_s=within_s)
 
     def num_unread(self, prompt: Prompt) -> int:
         """Tokens that are to be encoded for it, now. Not thread-safe, as all but `prepare`."""

@@ -22,9 +22,10 @@ redis/            the level that processes share
 ladder.py         the best rung that time and capacity allow; extraction.py needs no model
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
 learned.py        what admission has learned, whichever model answers
-quotas.py         what each tenant may use; admission_config.py, how load is met
+quotas.py         what each tenant may use; admission_config.py, how load is met; retry_after.py, when to come back
 engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
 generative.py     what the engine asks of a model
+slo.py            which requests count as answered in time, as missed, or not at all
 metrics.py        names and buckets in one list: admission_metrics.py, cache_metrics.py, second_model_metrics.py;
                   histograms.py, what they share
 logs.py           JSON logs without user text

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from random import Random
 
 from qdts.errors import Overloaded
 from qdts.service.admission_config import AdmissionConfig
@@ -23,6 +22,7 @@ from qdts.service.learned import Learned
 from qdts.service.pressure import RUNGS, Pressure
 from qdts.service.reply import DegradeReason, Rung
 from qdts.service.request import Priority, Request, Tier
+from qdts.service.retry_after import RetryAfter
 
 # Sizes are the document's tokens, estimated before it is read; nobody reads more than so many at once.
 CHARS_PER_TOKEN, MAX_TOKENS = 4, 512
@@ -32,8 +32,6 @@ LEAST_WORDS = 10
 PASSAGES_GUESS = 0.5
 # Under pressure nobody is let in to wait for more targets than this.
 MOST_WAIT = 1.5
-# Callers that are turned away together are told to come back at different times.
-JITTER = 0.2
 # How full the server may be for a class to come in: above, the rest is for the higher ones.
 ROOM = {Priority.INTERACTIVE: 1.0, Priority.PREFETCH: 0.8, Priority.BULK: 0.6}
 CANARY_RUNGS = (Rung.SHORTER, Rung.PASSAGES, Rung.EXTRACTIVE, Rung.LEAD)
@@ -71,7 +69,7 @@ class Admission:
         self._clock = clock
         self.learned = learned or _nothing_learned(engine, config)
         self.costs = self.learned.costs_of(summarizer.version if summarizer else "", self._step_ms)
-        self._random = Random(0)
+        self._retry_after = RetryAfter()
 
     @property
     def max_extracts(self) -> int:
@@ -80,7 +78,7 @@ class Admission:
 
     @contextmanager
     def entering(self, priority: Priority) -> Iterator[None]:
-        """Within the block a request is being answered. Overloaded if there are as many as there may be."""
+        """Within the block a reply is being made. Overloaded if there are as many as there may be."""
         if self.learned.inside.total() >= max(1, int(ROOM[priority] * self._config.max_requests)):
             self._metrics.observe_shed(priority, "requests")
             raise Overloaded("too many requests are being answered", retry_after_s=self._retry_after_s(priority))
@@ -183,7 +181,7 @@ class Admission:
 
     def _retry_after_s(self, priority: Priority) -> float:
         wait_s = self._engine.wait_s(priority) if self._engine is not None else 0.0
-        return max(0.05, wait_s) * self._random.uniform(1 - JITTER, 1 + JITTER)
+        return self._retry_after.about(max(0.05, wait_s))
 
 
 def size_of(request: Request) -> int:

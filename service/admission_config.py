@@ -11,7 +11,8 @@ from qdts.service.request import Priority
 class AdmissionConfig:
     """Shares lie between 0 and 1. What a caller's time is: from its request's admission to its deadline."""
 
-    # Requests being answered at once, cache hits left aside; those on top are refused.
+    # Requests whose replies are being made at once, waiting for another process to make them included; those on top
+    # are refused. Who is answered from the cache, or by the reply to an identical request, is not counted.
     max_requests: int = 1024
     # Tokens of all documents in the model's queue, beside engine.max_queue.
     max_queue_tokens: int = 131_072

@@ -23,6 +23,7 @@ from qdts.service.reply import TIME_REASONS, CacheStatus, DegradeReason, Reply, 
 from qdts.service.request import CachePolicy, Priority, Request
 from qdts.service.revalidation import Revalidation
 from qdts.service.single_flight import SingleFlight
+from qdts.service.slo import counted
 
 # A shared reply that was cut short is good enough for callers with no more time than this beyond its maker's.
 HURRY_S = 0.010
@@ -51,6 +52,16 @@ class _Shared:
     def was_cut_short(self) -> bool:
         """Whether who has more time may get a better one."""
         return not TIME_REASONS.isdisjoint(self.reply.reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Miss:
+    """A request that no fresh entry answers; `stale`: one past its time, as a reply, where the request takes that."""
+
+    key: bytes
+    request: Request
+    deadline: Deadline
+    stale: Reply | None
 
 
 class Answerer:
@@ -82,14 +93,10 @@ class Answerer:
 
     async def answer(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
         """The reply, never later than the deadline; on_text gets the text so far as it is written."""
-        is_met = False
-        try:
+        with counted(self._metrics, request.priority, deadline):
             if deadline.expired:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             reply = await self._charged(request, deadline, on_text)
-            is_met = not deadline.expired
-        finally:
-            self._metrics.observe_slo(request.priority, is_met=is_met)
         self._metrics.observe_reply(reply)
         return reply
 
@@ -125,23 +132,24 @@ class Answerer:
     async def _answer(self, request: Request, deadline: Deadline, on_text: OnText | None) -> Reply:
         cache = self._cache
         if cache is None or request.cache_policy is CachePolicy.BYPASS:
-            return await self._ladder.climb(request, deadline, on_text)
+            with self._ladder.admission.entering(request.priority):
+                return await self._ladder.climb(request, deadline, on_text)
         key = self._keys.key(request, method=self._method(request))
         entry = None
         if request.cache_policy is not CachePolicy.REFRESH:
             entry = await cache.get(key, self._ladder.model_deadline(request, deadline))
         if entry is not None and entry.is_fresh:
             return await self._recall(entry, request, deadline)
-        if entry is not None and entry.reply and _takes_stale(request) and cache.may_revalidate(entry):
-            self._revalidate(cache, key, request)
-            return entry.reply.from_cache(stale=True)
+        miss = _Miss(key=key, request=request, deadline=deadline, stale=_stale(entry, request))
+        if entry is not None and miss.stale is not None and cache.may_revalidate(entry):
+            self._revalidate(cache, miss)
+            return miss.stale
         try:
-            reply = await self._share(cache, key, request, deadline, on_text)
+            return await self._share(cache, miss, on_text)
         except Overloaded:
-            if entry is None or entry.reply is None or not _takes_stale(request):
+            if miss.stale is None:
                 raise
-            return replace(entry.reply.from_cache(stale=True), reasons=(DegradeReason.OVERLOADED,))
-        return _prefer_stale(entry, reply, request)
+            return replace(miss.stale, reasons=(DegradeReason.OVERLOADED,))
 
     def _admit_lack(self, request: Request, reply: Reply) -> Reply:
         """Without a model, whoever asked for it gets what others get, and is told."""
@@ -163,28 +171,28 @@ class Answerer:
         reply = await self._ladder.climb_from(Rung.EXTRACTIVE, request, deadline, reasons)
         return replace(reply, cache_status=CacheStatus.HIT)
 
-    def _revalidate(self, cache: ReplyCache, key: bytes, request: Request) -> None:
+    def _revalidate(self, cache: ReplyCache, miss: _Miss) -> None:
         """Behind those who wait for an answer."""
-        anew = replace(request, priority=max(request.priority, Priority.PREFETCH))
-        self._revalidation.start(key, lambda until: self._share(cache, key, anew, until, None))
+        anew = replace(miss.request, priority=max(miss.request.priority, Priority.PREFETCH))
+        self._revalidation.start(
+            miss.key, lambda until: self._share(cache, replace(miss, request=anew, deadline=until), None)
+        )
 
-    async def _share(
-        self, cache: ReplyCache, key: bytes, request: Request, deadline: Deadline, on_text: OnText | None
-    ) -> Reply:
-        """The reply of a flight for `key`: one's own, or another's, not in more of a hurry and not of a lower class."""
+    async def _share(self, cache: ReplyCache, miss: _Miss, on_text: OnText | None) -> Reply:
+        """The reply of a flight for the key: one's own, or another's, not in more of a hurry, not of a lower class."""
+        request, deadline = miss.request, miss.deadline
         while True:
-            flight = self._flight(key, request.priority)
+            flight = self._flight(miss.key, request.priority)
             is_leader = flight not in self._flights
             try:
                 shared = await self._flights.join(
                     flight,
-                    lambda tell: self._make(cache, key, request, deadline, tell),
+                    lambda tell: self._make(cache, miss, tell),
                     timeout_s=self._patience_s(request, deadline, is_leader=is_leader),
                     listener=on_text,
                 )
             except TimeoutError:
-                reasons = (DegradeReason.DEADLINE_MISSED,)
-                return await self._ladder.climb_from(Rung.EXTRACTIVE, request, deadline, reasons)
+                return await self._without_model(miss, (DegradeReason.DEADLINE_MISSED,))
             except DeadlineExceeded:
                 if is_leader or deadline.expired:
                     raise
@@ -193,8 +201,19 @@ class Answerer:
             if is_leader or shared.reply.cache_status is CacheStatus.HIT:
                 return shared.reply
             if not (shared.was_cut_short and shared.deadline.at + HURRY_S < deadline.at):
-                return replace(shared.reply, cache_status=CacheStatus.SHARED)
+                return await self._take(miss, shared.reply)
             await asyncio.sleep(0)  # as above
+
+    async def _take(self, miss: _Miss, reply: Reply) -> Reply:
+        """What another's reply is to the request: it may hold an entry past its time, or what is worse than one."""
+        if reply.rung is Rung.STALE:
+            return reply if _takes_stale(miss.request) else await self._without_model(miss, reply.reasons)
+        if miss.stale is not None and reply.reasons and reply.rung > Rung.STALE:
+            return replace(miss.stale, reasons=reply.reasons)
+        return replace(reply, cache_status=CacheStatus.SHARED)
+
+    async def _without_model(self, miss: _Miss, reasons: tuple[DegradeReason, ...]) -> Reply:
+        return await self._ladder.climb_from(Rung.EXTRACTIVE, miss.request, miss.deadline, reasons, stale=miss.stale)
 
     def _flight(self, key: bytes, priority: Priority) -> tuple[bytes, Priority]:
         """What to join: a flight of a class no lower than one's own, or else one of one's own class.
@@ -208,21 +227,21 @@ class Answerer:
         """How long to wait for a flight: its leader's ladder keeps the leader's deadline by itself."""
         return deadline.remaining_s if is_leader else self._ladder.model_deadline(request, deadline).remaining_s
 
-    async def _make(
-        self, cache: ReplyCache, key: bytes, request: Request, deadline: Deadline, tell: Callable[[str], None]
-    ) -> _Shared:
+    async def _make(self, cache: ReplyCache, miss: _Miss, tell: Callable[[str], None]) -> _Shared:
+        request, deadline = miss.request, miss.deadline
         is_refresh = request.cache_policy is CachePolicy.REFRESH
         until = self._ladder.model_deadline(request, deadline)
         # Whoever overtakes a lower class must not wait for the leave that this has for the same.
-        overtakes = any((key, each) in self._flights for each in Priority if each > request.priority)
-        async with cache.turn(key, until, needs_leave=not (is_refresh or overtakes)) as turn:
-            if turn.found is not None:
-                return _Shared(reply=await self._recall(turn.found, request, deadline), deadline=deadline)
-            reply = replace(
-                await self._ladder.climb(request, deadline, tell),
-                cache_status=CacheStatus.BYPASS if is_refresh else CacheStatus.MISS,
-            )
-            turn.made = cache.entry(reply)
+        overtakes = any((miss.key, each) in self._flights for each in Priority if each > request.priority)
+        # Those who wait for this flight are not counted: they cost next to nothing, and must not keep leaders out.
+        with self._ladder.admission.entering(request.priority):
+            async with cache.turn(miss.key, until, needs_leave=not (is_refresh or overtakes)) as turn:
+                if turn.found is not None:
+                    return _Shared(reply=await self._recall(turn.found, request, deadline), deadline=deadline)
+                reply = await self._ladder.climb(request, deadline, tell, stale=miss.stale)
+                if reply.rung is not Rung.STALE:
+                    reply = replace(reply, cache_status=CacheStatus.BYPASS if is_refresh else CacheStatus.MISS)
+                turn.made = cache.entry(reply)
         return _Shared(reply=reply, deadline=deadline)
 
 
@@ -230,10 +249,8 @@ def _takes_stale(request: Request) -> bool:
     return request.cache_policy is CachePolicy.DEFAULT
 
 
-def _prefer_stale(entry: Entry | None, reply: Reply, request: Request) -> Reply:
-    """A reply past its time is better than one made without the model for want of time or capacity."""
+def _stale(entry: Entry | None, request: Request) -> Reply | None:
+    """The entry as a reply past its time, better than one made without the model for want of time or capacity."""
     if entry is None or entry.reply is None or not _takes_stale(request):
-        return reply
-    if not reply.reasons or reply.rung < Rung.STALE:
-        return reply
-    return replace(entry.reply.from_cache(stale=True), reasons=reply.reasons)
+        return None
+    return entry.reply.from_cache(stale=True)

@@ -49,7 +49,7 @@ class Application:
         """A front asks `join` for its engines, any other server loads them."""
         self._config, self._join = config, join
         self.metrics = Metrics()
-        self.health = Health(self.metrics)
+        self.health = Health(self.metrics, max_watchers=config.transport.max_connections)
         self.liveness = Liveness(config.lifecycle)
         self._tracer = make_tracer(config.tracing)
         self._servicer = SummarizationServicer(config, self.health)

@@ -6,6 +6,7 @@ load -> engine -> ladder. What is learned on the way belongs to the builder and 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from qdts.service.config import EngineConfig, ServerConfig
 from qdts.service.engine import Engine
@@ -42,10 +43,12 @@ class Builder:
 
     def generator(self, summarizer: Summarizer, on_death: OnDeath) -> Generator:
         """The model that answers, on an engine that runs; `on_death` is called in the loop if it ends by itself."""
+        watched: Summarizer = summarizer
         if self._liveness is not None:
             called, on_waste = self._liveness.model_called, self._metrics.count_waste
-            summarizer = WatchedSummarizer(summarizer, called=called, on_waste=on_waste)
-        return self._start(summarizer, self._config.engine, on_death, self._metrics)
+            watched = WatchedSummarizer(summarizer, called=called, on_waste=on_waste)
+        # Reading text is no call into the model, and whoever does it asks the summarizer for more than those.
+        return replace(self._start(watched, self._config.engine, on_death, self._metrics), summarizer=summarizer)
 
     def second(self, summarizer: Summarizer, engine: EngineConfig, on_death: OnDeath) -> Generator:
         """Another model beside it, that no metric and no probe tells of."""

@@ -1,4 +1,4 @@
-"""Who calls: lets in who may, bounds what one peer has running, says whose quota pays. Of one port each."""
+"""Who calls: lets in who may, bounds what one peer and all have running, says whose quota pays. Of one port each."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -22,14 +22,16 @@ class Callers:
         """Those of the public port."""
         tokens = Tokens(config.auth)
         tenants = Tenants(tokens, config.auth.certificate_tenants, config.quotas)
-        return cls(tokens, tenants, Peers(max_calls=config.server.max_calls_per_peer, kind=config.server.peer))
+        listen = config.server
+        peers = Peers(max_calls=listen.max_calls_per_peer, kind=listen.peer, max_in_all=listen.max_concurrent_calls)
+        return cls(tokens, tenants, peers)
 
     def check(self, metadata: Metadata | None) -> str | None:
         """What the caller's token is bound to, if to anything; Unauthenticated where it has none that is good."""
         return self._tokens.check(metadata)
 
     def calling(self, context: grpc.aio.ServicerContext[Any, Any]) -> AbstractContextManager[None]:
-        """A block within which one call more of the peer runs; TooManyCalls if it has as many as it may."""
+        """A block within which one call more of the peer runs; TooManyCalls or Overloaded as Peers.calling()."""
         return nullcontext() if self._peers is None else self._peers.calling(context.peer())
 
     def tenant(self, bound: str | None, context: grpc.aio.ServicerContext[Any, Any]) -> str:

@@ -41,7 +41,7 @@ class ListenConfig:
 
     host: str = "127.0.0.1"
     port: int = 50051  # 0: any free one
-    # The outer backstop: what comes on top is refused by gRPC itself.
+    # Calls of ours that may run at once, of all peers together; health is not counted.
     max_concurrent_calls: int = 4096
     max_streams_per_connection: int = 1024
     # Calls of ours that one peer may have running, 0: no bound; peers.py says what a peer is. By default one connection

@@ -84,8 +84,8 @@ class SharesStates(Protocol):
         """Before first use."""
         ...
 
-    def fetch(self, prompt: Prompt) -> None:
-        """Bring what other processes have read of it here; a part of prepare(). May run in any thread, and waits."""
+    def fetch(self, prompt: Prompt, *, within_s: float) -> None:
+        """Bring what other processes have read of it here. May run in any thread; waits, but no longer than that."""
         ...
 
 

@@ -6,9 +6,11 @@ server that sheds would only move the overload.
 
 import asyncio
 from enum import Enum
+from typing import Any
 
+import grpc
 from grpc_health.v1 import health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from qdts.service.metrics import Metrics
 from qdts.v1 import summarization_pb2 as pb
@@ -16,6 +18,8 @@ from qdts.v1 import summarization_pb2 as pb
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SummarizationService"].full_name
 # A watcher that does not read must not hold up the others, nor the drain.
 NOTIFY_TIMEOUT_S = 1.0
+# As many as there may be connections, by default.
+MAX_WATCHERS = 10_000
 
 
 class State(Enum):
@@ -28,11 +32,28 @@ class State(Enum):
     CLOSED = "closed"
 
 
+class _BoundedWatch(health.aio.HealthServicer):
+    """Watchers beyond a number are refused: each holds a place for as long as its connection lasts."""
+
+    def __init__(self, max_watchers: int) -> None:
+        super().__init__()
+        self._max_watchers, self._num_watchers = max_watchers, 0
+
+    async def Watch(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: N802
+        if self._num_watchers >= self._max_watchers:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_watchers} watch already")
+        self._num_watchers += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self._num_watchers -= 1
+
+
 class Health:
     """The server's state and its health service."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self.servicer = health.aio.HealthServicer()
+    def __init__(self, metrics: Metrics, *, max_watchers: int = MAX_WATCHERS) -> None:
+        self.servicer = _BoundedWatch(max_watchers)
         self._metrics = metrics
         self._state = State.LOADING
 

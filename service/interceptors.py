@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 
-from qdts.errors import InvalidRequest, QdtsError, TooManyCalls, Unauthenticated
+from qdts.errors import InvalidRequest, Overloaded, QdtsError, TooManyCalls, Unauthenticated
 from qdts.service import logs
 from qdts.service.call_context import CallContext
 from qdts.service.callers import Callers
 from qdts.service.errors import Metadata, code_of, internal_status, status_of, trailers
 from qdts.service.health import SERVICE_NAME
 from qdts.service.metrics import Metrics
+from qdts.service.slo import count_unseen
 from qdts.service.tracing import Tracer
 from qdts.service.validation import is_request_id
 
@@ -111,9 +112,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 with self._callers.calling(context):
                     await self._call(method, work, lambda: _parse(parse, data), context)
-            except TooManyCalls as error:
+            except Overloaded as error:  # by a bound on calls: what work() raises, _call() has answered
                 refusal = error
-                self._metrics.count_peer_refusal()
+                self._metrics.count_call_refusal(is_peers=isinstance(error, TooManyCalls))
+                count_unseen(self._metrics, method, error, is_bound=True)
                 await self._call(method, _nothing, lambda: _raise(refusal), context)
             finally:
                 self._count(-1)
@@ -142,6 +144,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with logs.with_request(request_id):
                 await work(request)
         except QdtsError as error:
+            count_unseen(self._metrics, method, error)
             code = code_of(error)
             status = status_of(error, request_id)
             await _abort(context, code, status, trailers(status, error), request_id)

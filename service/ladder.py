@@ -1,15 +1,15 @@
 """The best rung that time and capacity allow. Always answers a valid request that is let in and in time.
 
 full -> shorter -> passages -> extractive -> lead. Admission says where to begin; a rung of the model is left for one
-without when it fails, comes too late, or writes what the document does not support; each time the reply says why. Stale
-replies stand between these on the public ladder: they are answering.py's.
+without when it fails, comes too late, or writes what the document does not support; each time the reply says why. A
+reply past its time, where the caller has one, stands before the rungs without a model: nothing is made for those then.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from qdts.errors import DeadlineExceeded, Overloaded, QdtsError, Unavailable
@@ -20,7 +20,7 @@ from qdts.service.admission_config import AdmissionConfig
 from qdts.service.deadline import Clock, Deadline
 from qdts.service.engine_face import EngineFace
 from qdts.service.extraction import TextThreads, extractive_summary, lead_summary, readable, scaled
-from qdts.service.generative import Preparer
+from qdts.service.generative import Preparer, SharesStates
 from qdts.service.learned import Learned
 from qdts.service.metrics import Metrics
 from qdts.service.pressure import RUNGS as MODEL_RUNGS
@@ -91,34 +91,46 @@ class Ladder:
         tier = self.auto if request.tier is Tier.AUTO else request.tier
         return tier is not Tier.FAST
 
-    async def climb(self, request: Request, deadline: Deadline, on_text: OnText | None = None) -> Reply:
+    async def climb(
+        self, request: Request, deadline: Deadline, on_text: OnText | None = None, *, stale: Reply | None = None
+    ) -> Reply:
         """The best reply that can be had by the deadline; DeadlineExceeded if that has passed.
 
-        Overloaded if too many are being answered.
+        `stale` is better than what is made without a model for want of one.
         """
-        with self._admission.entering(request.priority):
-            if self._generator is None or not self.wants_model(request):
-                return await self.climb_from(Rung.EXTRACTIVE, request, deadline)
-            verdict = self._admission.decide(request, self.model_deadline(request, deadline))
-            if verdict.rung not in MODEL_RUNGS:
-                return await self.climb_from(verdict.rung, request, deadline, verdict.reasons)
-            made = await self._try(verdict, request, deadline, on_text)
-            if isinstance(made, DegradeReason):
-                return await self.climb_from(Rung.EXTRACTIVE, request, deadline, (*verdict.reasons, made))
-            return self._reply(verdict.rung, made, verdict.reasons)
+        if self._generator is None or not self.wants_model(request):
+            return await self.climb_from(Rung.EXTRACTIVE, request, deadline, stale=stale)
+        verdict = self._admission.decide(request, self.model_deadline(request, deadline))
+        if verdict.rung not in MODEL_RUNGS:
+            return await self.climb_from(verdict.rung, request, deadline, verdict.reasons, stale=stale)
+        made = await self._try(verdict, request, deadline, on_text)
+        if isinstance(made, DegradeReason):
+            reasons = (*verdict.reasons, made)
+            return await self.climb_from(Rung.EXTRACTIVE, request, deadline, reasons, stale=stale)
+        return self._reply(verdict.rung, made, verdict.reasons)
 
     async def climb_from(
-        self, rung: Rung, request: Request, deadline: Deadline, reasons: Sequence[DegradeReason] = ()
+        self,
+        rung: Rung,
+        request: Request,
+        deadline: Deadline,
+        reasons: Sequence[DegradeReason] = (),
+        *,
+        stale: Reply | None = None,
     ) -> Reply:
         """As climb, from EXTRACTIVE or LEAD down; `reasons` say why not better."""
         if deadline.expired:
             raise DeadlineExceeded("the deadline passed before an answer could be made")
+        if reasons and stale is not None:
+            return replace(stale, reasons=tuple(dict.fromkeys(reasons)))
         missed: tuple[DegradeReason, ...] = ()
         if rung is Rung.EXTRACTIVE:
             made = await self._try_extractive(request, deadline)
             if isinstance(made, _Made):
                 return self._reply(rung, made, reasons)
             missed = (made,)
+            if stale is not None:
+                return replace(stale, reasons=missed)
         return self._reply(Rung.LEAD, _Made(summary=lead_summary(request)), (*reasons, *missed))
 
     def model_deadline(self, request: Request, deadline: Deadline) -> Deadline:
@@ -166,7 +178,10 @@ class Ladder:
 
         def prepare() -> tuple[Document, Prompt]:
             read = readable(request.document)
-            return read, summarizer.prepare(request.query, read, max_words=words, passages_only=is_short)
+            prompt = summarizer.prepare(request.query, read, max_words=words, passages_only=is_short)
+            if isinstance(summarizer, SharesStates):
+                summarizer.fetch(prompt, within_s=until.remaining_s)
+            return read, prompt
 
         read, prompt = await self._threads.run(prepare, until, is_for_model=True)
         prepared()  # from here on the engine counts it itself

@@ -49,6 +49,7 @@ class Metrics:
             "qdts_tokens_per_step", "Tokens written per pass of the decoder, by summary.", buckets=_GAINS, registry=r
         )
         self._peers = Counter("qdts_peer_refusals", "Calls of peers that had as many running as one may.", registry=r)
+        self._crowd = Counter("qdts_call_refusals", "Calls on top of those that may run, all together.", registry=r)
         self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
         self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
@@ -77,6 +78,10 @@ class Metrics:
         self._slo.labels(outcome).inc()
         self._classes.labels(priority.name.lower(), outcome).inc()
 
+    def count_unseen(self) -> None:
+        """A call has been refused before its requests were looked at: none of them was answered."""
+        self._slo.labels("missed").inc()
+
     def observe_wait(self, seconds: float) -> None:
         """A job has left the model's queue, for a place or for good."""
         self._waits.observe(seconds)
@@ -89,9 +94,9 @@ class Metrics:
         """So many steps were taken for a summary that nobody gets."""
         self._wasted.inc(num_steps)
 
-    def count_peer_refusal(self) -> None:
-        """A peer has asked for more calls at once than it may have."""
-        self._peers.inc()
+    def count_call_refusal(self, *, is_peers: bool) -> None:
+        """A peer, or all together, have asked for more calls at once than may run."""
+        (self._peers if is_peers else self._crowd).inc()
 
     def count_restart(self) -> None:
         """An engine that died is being started again."""

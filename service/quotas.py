@@ -16,6 +16,7 @@ from qdts.service.deadline import Clock
 from qdts.service.limits import require_between
 from qdts.service.reply import CacheStatus, Reply
 from qdts.service.request import Request
+from qdts.service.retry_after import RetryAfter
 
 # What a request reserves, before anything is read: so many characters to a token, and a document's tokens up to here.
 CHARS_PER_TOKEN, MAX_RESERVED_TOKENS = 4, 512
@@ -75,10 +76,10 @@ class Quotas:
     """The buckets. One event loop's."""
 
     def __init__(self, config: QuotaConfig, *, clock: Clock = time.monotonic) -> None:
-        rates = parse_rates(config.tenants)
-        self._default = _Bucket(config.default_rate, config.burst_s, clock)
+        rates, retry_after = parse_rates(config.tenants), RetryAfter()
+        self._default = _Bucket(config.default_rate, config.burst_s, clock, retry_after)
         self._buckets: Mapping[str, _Bucket] = {
-            name: _Bucket(rate, config.burst_s, clock) for name, rate in rates.items()
+            name: _Bucket(rate, config.burst_s, clock, retry_after) for name, rate in rates.items()
         }
 
     @contextmanager
@@ -109,12 +110,13 @@ def used_units(reply: Reply) -> float:
 class _Bucket:
     """Fills by `rate` a second, up to `burst_s` seconds of it. One request is always let in where it is full."""
 
-    def __init__(self, rate: float, burst_s: float, clock: Clock) -> None:
+    def __init__(self, rate: float, burst_s: float, clock: Clock, retry_after: RetryAfter) -> None:
         self._rate = rate
         self._size = rate * burst_s
         self._level = self._size
         self._clock = clock
         self._filled_at = clock()
+        self._retry_after = retry_after
 
     def take(self, units: float) -> None:
         """QuotaExceeded, and nothing taken, where there is less in it."""
@@ -125,7 +127,8 @@ class _Bucket:
         self._filled_at = now
         missing = min(units, self._size) - self._level
         if missing > 0:
-            raise QuotaExceeded("the tenant's quota is used up", retry_after_s=missing / self._rate)
+            after_s = self._retry_after.about(missing / self._rate)
+            raise QuotaExceeded("the tenant's quota is used up", retry_after_s=after_s)
         self._level -= units
 
     def give(self, units: float) -> None:

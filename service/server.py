@@ -21,6 +21,9 @@ from qdts.v1 import summarization_pb2_grpc as pb_grpc
 # The generated module carries no types.
 _register = cast("Callable[..., None]", vars(pb_grpc)["add_SummarizationServiceServicer_to_server"])
 
+# gRPC's own bound is far above ours, since it says nothing and holds for health, too: it is for calls that we do not
+# see yet, whose requests are on their way. Beside them a watcher of each connection has room.
+CALLS_IN_SIGHT = 4
 # For the last replies to leave after their handlers have returned.
 FLUSH_S = 0.2
 
@@ -48,7 +51,8 @@ class GrpcServer:
                 max_streams=config.server.max_streams_per_connection,
                 shares_port=self._is_front,
             ),
-            maximum_concurrent_rpcs=config.server.max_concurrent_calls,
+            maximum_concurrent_rpcs=CALLS_IN_SIGHT * config.server.max_concurrent_calls
+            + config.transport.max_connections,
         )
         _register(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(health_of_server.servicer, self._server)

@@ -19,6 +19,8 @@ class TransportConfig:
     max_connections: int = 10_000
     # A reply that its caller does not read for so long is given up.
     write_timeout_s: float = 5.0
+    # Who connects and is not through with TLS and HTTP/2's beginning by then is sent away.
+    handshake_timeout_s: float = 10.0
     # Dead peers are noticed within the sum of the first two.
     keepalive_s: float = 60.0
     keepalive_timeout_s: float = 20.0
@@ -35,6 +37,7 @@ class TransportConfig:
         require_between("transport.max_send_bytes", self.max_send_bytes, 64 * 1024, 256 * 1024 * 1024)
         require_between("transport.max_connections", self.max_connections, 1, 1_000_000)
         require_between("transport.write_timeout_s", self.write_timeout_s, 0.01, 600)
+        require_between("transport.handshake_timeout_s", self.handshake_timeout_s, 0.1, 120)
         require_between("transport.keepalive_s", self.keepalive_s, 1, 86400)
         require_between("transport.keepalive_timeout_s", self.keepalive_timeout_s, 1, 600)
         require_between("transport.min_ping_interval_s", self.min_ping_interval_s, 0, 3600)
@@ -53,6 +56,7 @@ def transport_options(
         ("grpc.max_send_message_length", config.max_send_bytes),
         ("grpc.max_concurrent_streams", max_streams),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.server_handshake_timeout_ms", _ms(config.handshake_timeout_s)),
         # Between the two, gRPC would refuse at random.
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", config.max_metadata_bytes),

@@ -5,6 +5,7 @@ aio.py        AsyncClient, for asyncio
 config.py     where the server is, how to reach it, how long to wait
 messages.py   the requests and replies as dataclasses, and their proto forms
 retry.py      when to try again: budget, backoff, pushback
+throttle.py   what is not sent because the server refuses most of it; off by default
 operator.py   the operators' RPCs
 faults.py     gRPC errors as the classes of qdts.errors
 

@@ -24,6 +24,7 @@ from qdts.service.client.messages import (
     to_batch,
 )
 from qdts.service.client.retry import Attempts, RetryBudget
+from qdts.service.client.throttle import Throttle
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1.summarization_pb2_grpc import SummarizationServiceStub
 
@@ -39,6 +40,7 @@ class AsyncClient:
         self._channel = _open(url, self._config)
         self._stub = SummarizationServiceStub(self._channel)
         self._budget = RetryBudget(self._config.retry)
+        self._throttle = Throttle(self._config.throttle_ratio, clock=time.monotonic)
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -63,6 +65,7 @@ class AsyncClient:
         """Pieces of text as they are written, then exactly one Reply. Never retried: pieces may be shown."""
         request = pb.StreamSummarizeRequest(request=make_request(query, document, **options))
         timeout_s = self._timeout(timeout_s)
+        self._throttle.enter()
         return self._events(self._stub.StreamSummarize(request, timeout=timeout_s, metadata=self._config.metadata))
 
     async def batch(self, requests: Sequence[Request], *, timeout_s: Seconds = None) -> list[Reply | QdtsError]:
@@ -75,23 +78,29 @@ class AsyncClient:
 
     async def _call(self, method: Callable[..., Awaitable[R]], request: object, timeout_s: float | None) -> R:
         attempts = Attempts(self._config.retry, self._budget, timeout_s=self._timeout(timeout_s), clock=time.monotonic)
-        while True:
-            try:
-                return await method(request, timeout=attempts.remaining_s(), metadata=self._config.metadata)
-            except grpc.aio.AioRpcError as fault:
-                call = cast(FailedCall, fault)
-                delay_s = attempts.wait_after(failure_of(call))
-                if delay_s is None:
-                    raise error_of(status_of(call)) from fault
-            await asyncio.sleep(delay_s)
+        with self._throttle.sending() as sent:
+            while True:
+                try:
+                    return await method(request, timeout=attempts.remaining_s(), metadata=self._config.metadata)
+                except grpc.aio.AioRpcError as fault:
+                    call = cast(FailedCall, fault)
+                    failure = failure_of(call)
+                    delay_s = attempts.wait_after(failure)
+                    if delay_s is None:
+                        sent.failure = failure
+                        raise error_of(status_of(call)) from fault
+                await asyncio.sleep(delay_s)
 
     async def _events(self, call: Any) -> AsyncIterator[str | Reply]:
+        failure = None
         try:
             async for message in call:
                 yield message.text_delta if message.HasField("text_delta") else from_proto(message.response)
         except grpc.aio.AioRpcError as fault:
+            failure = failure_of(cast(FailedCall, fault))
             raise error_of(status_of(cast(FailedCall, fault))) from fault
         finally:
+            self._throttle.leave(failure)
             call.cancel()
 
     def _timeout(self, timeout_s: float | None) -> float:

@@ -39,7 +39,8 @@ class Tls:
 class ClientConfig:
     """`timeout_s` holds for every call that names none; `token` is sent as a bearer token, over TLS only.
 
-    `extra_metadata` goes with every call, too, such as ("x-qdts-tenant", "search").
+    `extra_metadata` goes with every call, too, such as ("x-qdts-tenant", "search"). With `throttle_ratio`, 2 being a
+    good one, calls fail here with Overloaded, unsent, while the server refuses most of what it is asked (throttle.py).
     """
 
     timeout_s: float = 1.0
@@ -47,9 +48,12 @@ class ClientConfig:
     tls: Tls | None = None
     token: str | None = field(default=None, repr=False)
     extra_metadata: Metadata = ()
+    throttle_ratio: float | None = None
 
     def __post_init__(self) -> None:
         check_timeout(self.timeout_s)
+        if self.throttle_ratio is not None and not 1 <= self.throttle_ratio <= 100:
+            raise ConfigError(f"throttle_ratio: {self.throttle_ratio} is not in [1, 100]")
         for key, value in (*self.extra_metadata, ("authorization", self.token or "")):
             _check_pair(key, value)
         if any(key == "authorization" for key, _ in self.extra_metadata):

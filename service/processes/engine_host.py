@@ -162,8 +162,8 @@ class EngineHost:
         shares: SharesStates = summarizer
         loop = asyncio.get_running_loop()
 
-        async def fetch(prompt: Prompt) -> None:
-            await loop.run_in_executor(None, shares.fetch, prompt)
+        async def fetch(prompt: Prompt, deadline: Deadline) -> None:
+            await loop.run_in_executor(None, lambda: shares.fetch(prompt, within_s=deadline.remaining_s))
 
         return fetch
 

@@ -25,7 +25,7 @@ STUCK_S = 5.0
 MAX_UNREAD = 1 << 20
 
 Unpack = Callable[[bytes | memoryview], Prompt]
-Fetch = Callable[[Prompt], Awaitable[None]]
+Fetch = Callable[[Prompt, Deadline], Awaitable[None]]
 
 
 class FrontsDoor:
@@ -189,11 +189,12 @@ class FrontConnection(asyncio.Protocol):
             prompt = self._door.unpack(call.prompt)
         except ValueError as error:
             raise Unavailable("its prompt cannot be read") from error
+        deadline = Deadline(call.deadline_at)
         if self._door.fetch is not None:
-            await self._door.fetch(prompt)
+            await self._door.fetch(prompt, deadline)
         return await self._door.engine.generate(
             prompt,
-            deadline=Deadline(call.deadline_at),
+            deadline=deadline,
             priority=call.priority,
             num_tokens=call.num_tokens,
             on_text=(lambda text: self._show(number, text)) if call.wants_text else None,

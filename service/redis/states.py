@@ -42,10 +42,10 @@ class RedisStates:
         self._loop = asyncio.get_running_loop()
         self._saving: set[asyncio.Task[None]] = set()
 
-    def load(self, key: bytes) -> PackedStates | None:
-        """What is under `key`; waits within the budget."""
+    def load(self, key: bytes, *, within_s: float) -> PackedStates | None:
+        """What is under `key`; waits within the budget, or that if it is less."""
         name = self._keys.name(key)
-        value = self._get(name)
+        value = self._get(name, min(within_s, self._client.budget_s + LOOP_S))
         states = None if value is None else self._codec.decode(name, value)
         if value is not None and states is None:
             self._metrics.observe_error("read", "corrupt")
@@ -60,16 +60,15 @@ class RedisStates:
         with contextlib.suppress(RuntimeError):  # the loop has closed: so has the server
             self._loop.call_soon_threadsafe(self._begin, self._keys.name(key), states)
 
-    def _get(self, name: str) -> bytes | None:
-        budget_s = self._client.budget_s
-        asking = self._client.get(name, Deadline.after(budget_s + LOOP_S))
+    def _get(self, name: str, within_s: float) -> bytes | None:
+        asking = self._client.get(name, Deadline.after(within_s))
         try:
             future = asyncio.run_coroutine_threadsafe(asking, self._loop)
         except RuntimeError:  # as above
             asking.close()
             return None
         try:
-            return future.result(budget_s + LOOP_S)
+            return future.result(within_s)
         except TimeoutError:
             future.cancel()
             return None

@@ -95,7 +95,7 @@ class Store:
         self.saved: dict[bytes, PackedStates] = {}
         self.num_loads = 0
 
-    def load(self, key: bytes) -> PackedStates | None:
+    def load(self, key: bytes, *, within_s: float) -> PackedStates | None:
         self.num_loads += 1
         return self.saved.get(key)
 
@@ -109,7 +109,7 @@ def test_what_was_encoded_is_shared_and_fetched_once() -> None:
     here.read(runtime, [first])  # pyright: ignore[reportArgumentType]
     assert len(store.saved) == 1
     for document in (first, first, second):
-        there.fetch(document)
+        there.fetch(document, within_s=1)
     assert store.num_loads == 2, "what is known is not asked for"
     assert there.knows(first) and not there.knows(second)
     there.read(runtime, [first, second])  # pyright: ignore[reportArgumentType]
@@ -121,9 +121,9 @@ def test_fetched_states_of_another_length_are_refused() -> None:
     store, (first, second) = Store(), documents(5, 6)
     DocumentStates(10_000, store).read(Counting(), [first])  # pyright: ignore[reportArgumentType]
     [states] = store.saved.values()
-    store.load = lambda key: states
+    store.load = lambda key, *, within_s: states
     there = DocumentStates(10_000, store)
-    there.fetch(second)
+    there.fetch(second, within_s=1)
     assert not there.knows(second)
 
 
@@ -133,7 +133,7 @@ def test_fetching_keeps_to_the_bound_while_another_thread_reads() -> None:
     DocumentStates(1 << 20, store).read(runtime, many)  # pyright: ignore[reportArgumentType]
     there = DocumentStates(1000, store)
     with ThreadPoolExecutor(4) as pool:
-        fetching = [pool.submit(there.fetch, document) for document in many * 20]
+        fetching = [pool.submit(there.fetch, document, within_s=1) for document in many * 20]
         for document in many * 5:
             [states] = there.read(runtime, [document])  # pyright: ignore[reportArgumentType]
             np.testing.assert_allclose(states.hidden, hidden_of(document), atol=0.03)

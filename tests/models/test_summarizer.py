@@ -330,6 +330,8 @@ def test_what_another_process_has_read_is_not_to_be_read(summarizer_dir: Path, p
     summarize(here, "museum", prose, mode="indexed")
     assert len(store.states) == 1
     prompt = there.prepare("engine", Document(text=prose), max_words=35)
+    assert there.num_unread(prompt) >= len(prompt.encoder_ids)
+    there.fetch(prompt, within_s=1)
     assert there.num_unread(prompt) < len(prompt.encoder_ids)
     assert generate(there, [prompt]).summary(0) == summarize(alone, "engine", prose, mode="indexed")
 
@@ -347,7 +349,7 @@ class SharedStates:
     def __init__(self) -> None:
         self.states: dict[bytes, PackedStates] = {}
 
-    def load(self, key: bytes) -> PackedStates | None:
+    def load(self, key: bytes, *, within_s: float) -> PackedStates | None:
         return self.states.get(key)
 
     def save(self, key: bytes, states: PackedStates) -> None:

@@ -1,6 +1,7 @@
 """Cache, single flight and ladder together, over real gRPC."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import grpc
@@ -8,6 +9,7 @@ import pytest
 
 from qdts.service.admission_config import AdmissionConfig
 from qdts.service.admission_metrics import AdmissionMetrics
+from qdts.service.extraction import extractive_summary
 from qdts.v1 import summarization_pb2 as pb
 
 
@@ -152,3 +154,103 @@ async def test_metrics_tell_of_the_ladder_that_answers(serve: Any, monkeypatch: 
     monkeypatch.setattr(AdmissionMetrics, "watch_limit", lambda metrics, limit: watched.append(metrics))
     server = await serve()
     assert watched.count(server.application.metrics.admission) == 1
+
+
+@pytest.fixture(name="num_extracts")
+def _num_extracts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the extracts that are made."""
+    made: list[int] = []
+
+    def counted(request: Any) -> Any:
+        made.append(1)
+        return extractive_summary(request)
+
+    monkeypatch.setattr("qdts.service.ladder.extractive_summary", counted)
+    return made
+
+
+async def test_no_extract_is_made_where_an_entry_past_its_time_answers(
+    stale: Any, kit: Any, num_extracts: list[int]
+) -> None:
+    stale.model.start_error = RuntimeError("x")
+    for _ in range(5):
+        assert (await stale.summarize()).rung == pb.RUNG_STALE
+    assert not num_extracts
+    only_fresh = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_ONLY_FRESH)
+    assert (await stale.summarize(options=only_fresh)).rung == pb.RUNG_EXTRACTIVE
+    assert len(num_extracts) == 1
+
+
+async def test_no_extract_is_made_for_who_waits_in_vain_beside_an_entry_past_its_time(
+    stale: Any, kit: Any, num_extracts: list[int], eventually: Any
+) -> None:
+    stale.model.gate.clear()
+    leader = stale.stub.Summarize(kit.ask(), timeout=55)
+    await eventually(lambda: stale.model.num_starts == 2)
+    reply = pb.SummarizeResponse()
+    for timeout_s in (1, 2, 4):  # a tenth of a second is left for the answer: a busy machine may need another try
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            reply = await stale.summarize(timeout=timeout_s)
+            break
+    assert (reply.rung, list(reply.degrade_reasons)) == (pb.RUNG_STALE, [pb.DEGRADE_REASON_DEADLINE_MISSED])
+    assert not num_extracts
+    stale.model.gate.set()
+    assert (await leader).rung == pb.RUNG_FULL
+
+
+async def test_who_takes_only_fresh_ones_is_not_given_what_another_accepts(
+    stale: Any, kit: Any, eventually: Any
+) -> None:
+    """Both wait for the same piece of work, which ends with the leader's entry past its time."""
+    stale.model.gate.clear()
+    leader = stale.stub.Summarize(kit.ask(), timeout=55)
+    await eventually(lambda: stale.model.num_starts == 2)
+    policies = (pb.CACHE_POLICY_DEFAULT, pb.CACHE_POLICY_ONLY_FRESH, pb.CACHE_POLICY_REFRESH)
+    others = [
+        asyncio.ensure_future(stale.summarize(options=pb.SummarizeOptions(cache_policy=policy), timeout=55))
+        for policy in policies
+    ]
+    flight = next(iter(stale.application._servicer.answerer._answerer._flights._flights.values()))
+    await eventually(lambda: flight.num_waiting == 4)
+    stale.model.step_error = RuntimeError("x")
+    stale.model.gate.set()
+    assert (await leader).rung == pb.RUNG_STALE
+    replies = await asyncio.gather(*others)
+    assert [reply.rung for reply in replies] == [pb.RUNG_STALE, pb.RUNG_EXTRACTIVE, pb.RUNG_EXTRACTIVE]
+    assert {tuple(reply.degrade_reasons) for reply in replies} == {(pb.DEGRADE_REASON_ENGINE_FAILED,)}
+    assert stale.model.num_starts == 2
+
+
+async def test_an_entry_past_its_time_is_better_than_what_another_had_to_take(
+    stale: Any, kit: Any, eventually: Any
+) -> None:
+    stale.model.gate.clear()
+    only_fresh = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_ONLY_FRESH)
+    leader = stale.stub.Summarize(kit.ask(options=only_fresh), timeout=55)
+    await eventually(lambda: stale.model.num_starts == 2)
+    other = asyncio.ensure_future(stale.summarize(timeout=55))
+    flight = next(iter(stale.application._servicer.answerer._answerer._flights._flights.values()))
+    await eventually(lambda: flight.num_waiting == 2)
+    stale.model.step_error = RuntimeError("x")
+    stale.model.gate.set()
+    assert [(await leader).rung, (await other).rung] == [pb.RUNG_EXTRACTIVE, pb.RUNG_STALE]
+
+
+async def test_who_waits_for_an_identical_request_takes_no_place(serve: Any, kit: Any, eventually: Any) -> None:
+    """A herd is one model call, whatever admission lets in; another request on top is one too many."""
+    server = await serve(admission=AdmissionConfig(max_requests=1))
+    server.model.gate.clear()
+    herd = [asyncio.ensure_future(server.summarize(timeout=55)) for _ in range(100)]
+    await eventually(lambda: server.model.num_starts == 1)
+    flight = next(iter(server.application._servicer.answerer._answerer._flights._flights.values()))
+    await eventually(lambda: flight.num_waiting == 100)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await server.summarize(text="One too many.", timeout=55)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    server.model.gate.set()
+    assert {reply.summary for reply in await asyncio.gather(*herd)} == {
+        "The lighthouse was built in 1874 on the northern cape."
+    }
+    assert server.model.num_starts == 1
+    bypass = pb.SummarizeOptions(cache_policy=pb.CACHE_POLICY_BYPASS)
+    assert (await server.summarize(options=bypass)).rung == pb.RUNG_FULL, "the place is free again"

@@ -102,6 +102,23 @@ async def test_a_far_level_that_hangs_is_left_with_the_request() -> None:
     assert await levels(Hanging()).get(b"k", Deadline.after(0.02)) is None
 
 
+async def test_who_looked_in_vain_while_another_made_it_does_not_make_it_again() -> None:
+    """The far level was asked before it was told; the near one knows by then."""
+    far = Far()
+    cache = levels(far)
+    looking = asyncio.ensure_future(cache.get(b"k", soon()))
+    while not far.num_gets:
+        await asyncio.sleep(0)
+    await kept(cache)
+    assert await looking is None
+    num_settled = len(far.settled)
+    async with cache.turn(b"k", soon(), needs_leave=True) as turn:
+        assert turn.found == ENTRY
+    async with cache.turn(b"k", soon(), needs_leave=False) as turn:
+        assert turn.found is None, "it is to be replaced"
+    assert len(far.settled) == num_settled + 1, "no leave was asked for, and none given back"
+
+
 async def test_what_was_made_is_kept_in_both_and_leave_is_given_back() -> None:
     far = Far()
     cache = levels(far)

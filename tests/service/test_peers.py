@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from qdts.errors import ConfigError, TooManyCalls
+from qdts.errors import ConfigError, Overloaded, TooManyCalls
 from qdts.service.client.faults import error_of, status_of
 from qdts.service.config import ListenConfig
 from qdts.service.peers import Peers
@@ -26,11 +26,11 @@ def fill(peers: Peers, peer: str, times: int) -> ExitStack:
 
 
 def test_by_connection() -> None:
-    peers = Peers(max_calls=2, kind="connection")
+    peers = Peers(max_calls=2, kind="connection", max_in_all=100)
     with fill(peers, ONE, 2):
         with pytest.raises(TooManyCalls) as caught, peers.calling(ONE):
             pass
-        assert 0.05 <= caught.value.retry_after_s <= 0.15
+        assert 0.08 <= caught.value.retry_after_s <= 0.12
         with peers.calling(SAME_HOST), peers.calling(OTHER):
             pass
     with fill(peers, ONE, 2):
@@ -40,7 +40,7 @@ def test_by_connection() -> None:
 
 @pytest.mark.parametrize("alone", [OTHER, "unix:", "unix:/run/qdts.sock"])
 def test_by_address(alone: str) -> None:
-    peers = Peers(max_calls=2, kind="address")
+    peers = Peers(max_calls=2, kind="address", max_in_all=100)
     with fill(peers, ONE, 1), peers.calling(SAME_HOST):
         with pytest.raises(TooManyCalls), peers.calling(ONE):
             pass
@@ -49,7 +49,19 @@ def test_by_address(alone: str) -> None:
 
 
 def test_without_a_bound() -> None:
-    with fill(Peers(max_calls=0, kind="address"), ONE, 10_000):
+    with fill(Peers(max_calls=0, kind="address", max_in_all=20_000), ONE, 10_000):
+        pass
+
+
+def test_all_together() -> None:
+    peers = Peers(max_calls=2, kind="connection", max_in_all=3)
+    with fill(peers, ONE, 2), fill(peers, SAME_HOST, 1):
+        with pytest.raises(TooManyCalls), peers.calling(ONE):
+            pass
+        with pytest.raises(Overloaded) as caught, peers.calling(OTHER):
+            pass
+        assert type(caught.value) is Overloaded and 0.08 <= caught.value.retry_after_s <= 0.12
+    with fill(peers, OTHER, 2), fill(peers, ONE, 1):
         pass
 
 

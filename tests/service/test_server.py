@@ -1,6 +1,7 @@
 """Reflection, health, loading and drain, over real gRPC."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from typing import Any
@@ -11,7 +12,9 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from qdts.errors import ConfigError
+from qdts.errors import ConfigError, Overloaded
+from qdts.service.client.faults import error_of, status_of
+from qdts.service.transport import TransportConfig
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
 
@@ -66,6 +69,55 @@ async def test_health_answers_while_200_requests_run(server: Any, kit: Any, heal
     assert len(took) >= 5
     # Client and server share one loop here, and a busy machine; loadtest/ measures the real figure.
     assert sorted(took)[int(len(took) * 0.5)] < 0.5
+
+
+async def test_a_server_that_is_full_says_so_and_is_well(serve: Any, kit: Any, health: Any, eventually: Any) -> None:
+    """What comes on top of the bound is told when to come back; probes and watchers are no part of it."""
+    listen = kit.Listen(port=0, drain_delay_s=0.0, max_concurrent_calls=4)
+    server = await serve(server=listen)
+    checks: Any = health_pb2_grpc.HealthStub(server.channel)
+    watching = [checks.Watch(health_pb2.HealthCheckRequest(service=SERVICE)) for _ in range(8)]
+    for watch in watching:
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    server.model.gate.clear()
+    running = [server.stub.Summarize(kit.ask(text=f"Number {n}.", options=BYPASS), timeout=60) for n in range(4)]
+    await eventually(lambda: len(server.model.prepared) == 4)
+    for _ in range(8):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await server.stub.Summarize(kit.ask(text="One too many.", options=BYPASS), timeout=60)
+        refusal = error_of(status_of(caught.value))
+        assert type(refusal) is Overloaded and 0.08 <= refusal.retry_after_s <= 0.12
+        assert int(dict(caught.value.trailing_metadata() or ())["grpc-retry-pushback-ms"]) >= 80
+        assert await health(server, SERVICE) == "SERVING"
+    assert len(server.model.prepared) == 4, "those that were refused cost no work"
+    value = server.application.metrics.value
+    assert (value("qdts_call_refusals_total"), value("qdts_peer_refusals_total")) == (8, 0)
+    server.model.gate.set()
+    assert {(await call).rung for call in running} == {pb.RUNG_FULL}
+    assert (await server.summarize(text="Now there is room.")).rung == pb.RUNG_FULL
+    for watch in watching:
+        watch.cancel()
+
+
+async def test_watchers_are_bounded_and_probes_are_not(serve: Any, health: Any) -> None:
+    server = await serve(transport=TransportConfig(max_connections=2))
+    checks: Any = health_pb2_grpc.HealthStub(server.channel)
+    watching = [checks.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+    for watch in watching:
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await checks.Watch(health_pb2.HealthCheckRequest()).read()
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await health(server) == "SERVING"
+    watching.pop().cancel()
+    update = grpc.aio.EOF
+    for _ in range(1000):  # until the server has noticed that one has gone
+        watch = checks.Watch(health_pb2.HealthCheckRequest())
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            update = await watch.read()
+            break
+    assert update is not grpc.aio.EOF
+    watch.cancel()
 
 
 async def test_unknown_service_has_no_health(server: Any, health: Any) -> None:

@@ -182,7 +182,7 @@ async def test_a_call_that_finds_a_flight_just_ended_does_not_join_it_for_ever(
     climbs, joins = list[Reply](), 0
     join = answerer._flights.join
 
-    async def climb(*args: Any) -> Reply:
+    async def climb(*args: Any, **options: Any) -> Reply:
         climbs.append(CUT_SHORT)
         if len(climbs) == 1:
             await ended

@@ -4,10 +4,12 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 import pytest
 
 from qdts.loadtest.fault_proxy import Fault, FaultProxy
 from qdts.loadtest.redis_server import RedisServer
+from qdts.service.admission_config import AdmissionConfig
 from qdts.v1 import admin_pb2 as admin_pb
 from qdts.v1 import summarization_pb2 as pb
 
@@ -87,6 +89,28 @@ async def test_thousand_identical_misses_on_two_servers_are_one_model_call(
     assert {(reply.summary, tuple(reply.degrade_reasons)) for reply in replies} == {(replies[0].summary, ())}
 
 
+async def test_who_waits_for_another_server_takes_a_place(
+    serve: Any, kit: Any, redis: RedisServer, config: Any, eventually: Any
+) -> None:
+    """It may have to make the reply itself any moment: admission.max_requests bounds that, too."""
+    holder, waiting = [
+        await serve(redis=config(redis.url, lease_ms=30_000), admission=AdmissionConfig(max_requests=1)) for _ in "12"
+    ]
+    holder.model.gate.clear()
+    first = asyncio.ensure_future(holder.summarize(timeout=55))
+    await eventually(lambda: holder.model.num_starts == 1)
+    second = asyncio.ensure_future(waiting.summarize(timeout=55))
+    inside = waiting.application._builder.learned.inside
+    await eventually(lambda: inside.total() == 1)
+    assert waiting.model.num_starts == 0
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await waiting.summarize(text="One too many.", timeout=55)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    holder.model.gate.set()
+    assert (await first).summary == (await second).summary
+    assert inside.total() == 0
+
+
 async def test_when_a_server_dies_while_it_makes_a_reply_another_takes_over(
     serve: Any, redis: RedisServer, config: Any, eventually: Any
 ) -> None:
@@ -156,12 +180,28 @@ async def test_a_model_that_keeps_states_is_told_where_others_do(
     serve: Any, kit: Any, redis: RedisServer, config: Any
 ) -> None:
     stores = list[Any]()
-    told = {"share_states": lambda model, store: stores.append(store), "fetch": lambda model, prompt: None}
+    told = {"share_states": lambda model, store: stores.append(store), "fetch": lambda model, prompt, *, within_s: None}
     sharing: Any = type("Sharing", (kit.Model,), told)
     await serve(sharing(), redis=config(redis.url))
     await serve(sharing(), redis=config(redis.url, states=False))
     await serve(sharing())
     assert [type(store).__name__ for store in stores] == ["RedisStates"]
+
+
+async def test_states_of_others_are_waited_for_within_the_request(
+    serve: Any, kit: Any, redis: RedisServer, config: Any
+) -> None:
+    within = list[float]()
+    told = {
+        "share_states": lambda model, store: None,
+        "fetch": lambda model, prompt, *, within_s: within.append(within_s),
+    }
+    sharing: Any = type("Sharing", (kit.Model,), told)
+    server = await serve(sharing(), redis=config(redis.url))
+    within.clear()  # the warm-up's
+    for timeout_s in (60, 20):
+        await server.summarize(query=f"What is it within {timeout_s} s?", timeout=timeout_s)
+    assert 20 < within[0] < 60 and 0 < within[1] < 20
 
 
 @pytest.mark.parametrize("fault", ["slow", "reset", "garbage", "silence", "killed", "stopped", "full", "read_only"])

@@ -50,7 +50,7 @@ async def test_another_process_need_not_encode(level: Any, redis: RedisServer, e
     here, there = (DocumentStates(1 << 20, level().states("m@1")) for _ in range(2))
     first = await asyncio.to_thread(here.read, runtimes[0], [document])  # pyright: ignore[reportArgumentType]
     await eventually(lambda: redis.command("DBSIZE") == b":1\r\n")
-    await asyncio.to_thread(there.fetch, document)
+    await asyncio.to_thread(there.fetch, document, within_s=1)
     assert there.knows(document)
     second = await asyncio.to_thread(there.read, runtimes[1], [document])  # pyright: ignore[reportArgumentType]
     assert np.array_equal(first[0].hidden, second[0].hidden)
@@ -62,8 +62,8 @@ async def test_states_of_another_model_are_not_found(level: Any, redis: RedisSer
     old, new = process.states("m@1"), process.states("m@2")
     old.save(b"d", packed(np.arange(4)))
     await eventually(lambda: redis.command("DBSIZE") == b":1\r\n")
-    assert await asyncio.to_thread(new.load, b"d") is None
-    assert await asyncio.to_thread(old.load, b"d") is not None
+    assert await asyncio.to_thread(new.load, b"d", within_s=1) is None
+    assert await asyncio.to_thread(old.load, b"d", within_s=1) is not None
 
 
 async def test_states_that_are_too_large_are_not_kept(level: Any, redis: RedisServer) -> None:
@@ -79,10 +79,26 @@ async def test_a_stopped_redis_costs_a_load_its_budget(level: Any, redis: RedisS
     store = process.states("m@1")
     redis.stop()
     started = time.monotonic()
-    assert await asyncio.to_thread(store.load, b"d") is None
+    assert await asyncio.to_thread(store.load, b"d", within_s=1) is None
     took_s = time.monotonic() - started
     redis.go_on()
     assert took_s < lag.allows(0.020 + LOOP_S)
+
+
+@pytest.mark.parametrize("within_s", [0.02, 0.0])
+async def test_a_load_takes_no_longer_than_its_request_has(
+    level: Any, redis: RedisServer, within_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdts.service.redis.commands.SOCKET_TIMEOUT_S", 60.0)
+    process = level(budget_ms=10_000.0)
+    await process.open()
+    store = process.states("m@1")
+    redis.stop()
+    started = time.monotonic()
+    assert await asyncio.to_thread(store.load, b"d", within_s=within_s) is None
+    took_s = time.monotonic() - started
+    redis.go_on()
+    assert took_s < 5
 
 
 async def test_after_the_loop_has_closed_nothing_is_there(level: Any) -> None:
@@ -91,7 +107,7 @@ async def test_after_the_loop_has_closed_nothing_is_there(level: Any) -> None:
     closed.close()
     store._loop = closed
     store.save(b"d", packed(np.arange(4)))
-    assert store.load(b"d") is None
+    assert store.load(b"d", within_s=1) is None
 
 
 async def test_no_states_are_shared_if_they_are_not_to_be(level: Any) -> None:
