@@ -92,7 +92,7 @@ class Child:
     def send(self, number: int) -> None:
         """Send it a signal, if it is still there."""
         if self._process.returncode is None:
-            # Not by its own method, which looks first whether it has ended, and then its status is lost to who awaits it.
+            # Not by its own method: that looks whether it has ended, and its status is lost to who awaits it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
