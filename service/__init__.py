@@ -23,7 +23,8 @@ ladder.py         the best rung that time and capacity allow; extraction.py need
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
 learned.py        what admission has learned, whichever model answers
 quotas.py         what each tenant may use; admission_config.py, how load is met
-engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
+engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py;
+                  second_tries.py, those whose batch failed
 generative.py     what the engine asks of a model
 metrics.py        names and buckets in one list: admission_metrics.py, cache_metrics.py, second_model_metrics.py;
                   histograms.py, what they share

@@ -52,6 +52,10 @@ class Job:
     num_tokens: int = 1  # to read, as estimated before
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
+    # Those that were written with it failed, and it is begun anew, by itself.
+    is_second_try: bool = False
+    # What its caller has been given of the text. Engine's thread only.
+    shown: str = ""
 
     @property
     def is_wanted(self) -> bool:
@@ -67,9 +71,10 @@ class Job:
         self._tell(lambda: None if self.future.done() else self.future.set_exception(error))
 
     def show(self, text: str) -> None:
-        """Hand out the text so far, from any thread."""
-        if text and self.on_text is not None and self.is_wanted:
-            on_text = self.on_text
+        """Hand out the text so far, where it goes on from what was handed out before."""
+        goes_on = text.startswith(self.shown) and text != self.shown
+        if goes_on and self.on_text is not None and self.is_wanted:
+            on_text, self.shown = self.on_text, text
             self._tell(lambda: on_text(text))
 
     def _tell(self, callback: Callable[[], None]) -> None:
@@ -105,6 +110,11 @@ class Scheduler:
         # down would for that moment be nowhere, and others let in for it.
         self.num_handed_out = 0
         self._closed_by: QdtsError | None = None
+
+    @property
+    def closed_by(self) -> QdtsError | None:
+        """What close() was told; None before."""
+        return self._closed_by
 
     @property
     def num_waiting(self) -> int:
