@@ -43,8 +43,12 @@ class Builder:
     def generator(self, summarizer: Summarizer, on_death: OnDeath) -> Generator:
         """The model that answers, on an engine that runs; `on_death` is called in the loop if it ends by itself."""
         if self._liveness is not None:
-            called, on_waste = self._liveness.model_called, self._metrics.count_waste
-            summarizer = WatchedSummarizer(summarizer, called=called, on_waste=on_waste)
+            summarizer = WatchedSummarizer(
+                summarizer,
+                called=self._liveness.model_called,
+                on_steps=self._metrics.count_steps,
+                on_waste=self._metrics.count_waste,
+            )
         return self._start(summarizer, self._config.engine, on_death, self._metrics)
 
     def second(self, summarizer: Summarizer, engine: EngineConfig, on_death: OnDeath) -> Generator:

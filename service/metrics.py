@@ -34,7 +34,7 @@ class Metrics:
         self._reasons = Counter("qdts_degraded", "Degraded replies by reason.", ["reason"], registry=r)
         self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
         self._tokens = Counter("qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r)
-        self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
+        self._steps = Counter("qdts_decode_steps", "Steps of the decoder, for each summary in them.", registry=r)
         self._classes = Counter(
             "qdts_requests", "Requests by class and what became of them.", ["priority", "outcome"], registry=r
         )
@@ -49,7 +49,7 @@ class Metrics:
             "qdts_tokens_per_step", "Tokens written per pass of the decoder, by summary.", buckets=_GAINS, registry=r
         )
         self._peers = Counter("qdts_peer_refusals", "Calls of peers that had as many running as one may.", registry=r)
-        self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
+        self._wasted = Counter("qdts_wasted_steps", "Of these, those for summaries that nobody got.", registry=r)
         self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self.admission = AdmissionMetrics(r)
@@ -85,8 +85,12 @@ class Metrics:
         """Sequences have joined; so many are being written now."""
         self._batch.observe(size)
 
+    def count_steps(self, num_steps: int) -> None:
+        """A step is being taken for so many summaries."""
+        self._steps.inc(num_steps)
+
     def count_waste(self, num_steps: int) -> None:
-        """So many steps were taken for a summary that nobody gets."""
+        """So many of the steps were for a summary that nobody gets."""
         self._wasted.inc(num_steps)
 
     def count_peer_refusal(self) -> None:
@@ -115,6 +119,5 @@ class Metrics:
         self._decode.observe(reply.timings.decode_ms / 1000)
         self._tokens.labels("in").inc(reply.summary.num_input_tokens)
         self._tokens.labels("out").inc(reply.summary.num_output_tokens)
-        self._steps.inc(reply.summary.num_steps)
         if reply.summary.num_steps:
             self._accepted.observe(reply.summary.num_output_tokens / reply.summary.num_steps)
