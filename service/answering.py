@@ -90,7 +90,7 @@ class Answerer:
             is_met = not deadline.expired
         finally:
             self._metrics.observe_slo(request.priority, is_met=is_met)
-        self._metrics.observe_reply(reply)
+        self._metrics.observe_reply(reply, request.priority)
         return reply
 
     def close(self) -> None:

@@ -30,8 +30,12 @@ class Metrics:
         self._queue = seconds_histogram("qdts_queue_seconds", "Waiting for the model.", r)
         self._encode = seconds_histogram("qdts_encode_seconds", "Reading: the encoder.", r)
         self._decode = seconds_histogram("qdts_decode_seconds", "Writing: the decoder.", r)
-        self._rungs = Counter("qdts_replies", "Replies by rung of the ladder.", ["rung"], registry=r)
-        self._reasons = Counter("qdts_degraded", "Degraded replies by reason.", ["reason"], registry=r)
+        self._rungs = Counter(
+            "qdts_replies", "Replies by rung of the ladder and class.", ["rung", "priority"], registry=r
+        )
+        self._reasons = Counter(
+            "qdts_degraded", "Degraded replies by reason and class.", ["reason", "priority"], registry=r
+        )
         self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
         self._tokens = Counter("qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r)
         self._steps = Counter("qdts_decode_steps", "Steps of the decoder, for each summary in them.", registry=r)
@@ -62,12 +66,12 @@ class Metrics:
         self._calls.labels(method, code).inc()
         self._latency.labels(method, code).observe(seconds)
 
-    def observe_reply(self, reply: Reply) -> None:
-        """A reply has been made, or found."""
-        self._rungs.labels(reply.rung.name.lower()).inc()
+    def observe_reply(self, reply: Reply, priority: Priority) -> None:
+        """A reply has been made, or found, for a request of this class."""
+        self._rungs.labels(reply.rung.name.lower(), priority.name.lower()).inc()
         self._cache.labels(reply.cache_status.name.lower()).inc()
         for reason in reply.reasons:
-            self._reasons.labels(reason.name.lower()).inc()
+            self._reasons.labels(reason.name.lower(), priority.name.lower()).inc()
         if reply.model_version and reply.cache_status in (CacheStatus.MISS, CacheStatus.BYPASS):
             self._observe_model(reply)
 
