@@ -12,7 +12,8 @@ admin.py          the operators' port: metrics, readiness, liveness; heartbeat.p
 admin_server.py   the operators' RPCs: admin_servicer.py, admin_status.py, admin_config.py
 hosting.py        which model answers: swap, restart; serving.py, one model's time in service; watched.py, its calls
 canary.py         a new model that answers some; canary_hosting.py, its model
-shadow.py         a second model, asked again and only counted; shadow_hosting.py, its model
+shadow.py         a second model, asked again and only counted; shadow_hosting.py, its model;
+                  comparison.py, how two answers compare
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py
