@@ -12,7 +12,8 @@ admin.py          the operators' port: metrics, readiness, liveness; heartbeat.p
 admin_server.py   the operators' RPCs: admin_servicer.py, admin_status.py, admin_config.py
 hosting.py        which model answers: swap, restart; serving.py, one model's time in service; watched.py, its calls
 canary.py         a new model that answers some; canary_hosting.py, its model
-shadow.py         a second model, asked again and only counted; shadow_hosting.py, its model
+shadow.py         a second model, asked again and only counted; shadow_hosting.py, its model;
+                  comparison.py, how two answers compare
 servicer.py       the RPCs: validation.py reads proto -> request.py, response.py writes reply.py -> proto
 text_stream.py    text that grows, for StreamSummarize
 answering.py      cache -> single flight -> ladder; single_flight.py, deadline.py
@@ -23,7 +24,8 @@ ladder.py         the best rung that time and capacity allow; extraction.py need
 admission.py      which rung to begin with: costs.py and places.py predict, pressure.py and concurrency.py correct
 learned.py        what admission has learned, whichever model answers
 quotas.py         what each tenant may use; admission_config.py, how load is met; retry_after.py, when to come back
-engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py
+engine.py         the model's thread: admit -> schedule -> step -> reply; scheduler.py, its bounded queue; codel.py;
+                  second_tries.py, those whose batch failed
 generative.py     what the engine asks of a model
 slo.py            which requests count as answered in time, as missed, or not at all
 metrics.py        names and buckets in one list: admission_metrics.py, cache_metrics.py, second_model_metrics.py;

@@ -97,7 +97,7 @@ class Answerer:
             if deadline.expired:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             reply = await self._charged(request, deadline, on_text)
-        self._metrics.observe_reply(reply)
+        self._metrics.observe_reply(reply, request.priority)
         return reply
 
     def close(self) -> None:

@@ -45,8 +45,12 @@ class Builder:
         """The model that answers, on an engine that runs; `on_death` is called in the loop if it ends by itself."""
         watched: Summarizer = summarizer
         if self._liveness is not None:
-            called, on_waste = self._liveness.model_called, self._metrics.count_waste
-            watched = WatchedSummarizer(summarizer, called=called, on_waste=on_waste)
+            watched = WatchedSummarizer(
+                summarizer,
+                called=self._liveness.model_called,
+                on_steps=self._metrics.count_steps,
+                on_waste=self._metrics.count_waste,
+            )
         # Reading text is no call into the model, and whoever does it asks the summarizer for more than those.
         return replace(self._start(watched, self._config.engine, on_death, self._metrics), summarizer=summarizer)
 

@@ -14,6 +14,7 @@ from enum import Enum
 
 from qdts.errors import Overloaded, QdtsError
 from qdts.service import logs
+from qdts.service.comparison import OUTCOMES, Comparison
 from qdts.service.deadline import Deadline
 from qdts.service.ladder import OnText
 from qdts.service.limits import require_between
@@ -106,7 +107,7 @@ class Canary:
         self.state = CanaryState.LOADING
         self.problem = ""
         self.records = {"canary": Record(), "stable": Record()}
-        self.agreement = {"same": 0, "different": 0, "failed": 0}
+        self.agreement = dict.fromkeys(OUTCOMES, 0)
 
     @property
     def config(self) -> CanaryConfig:
@@ -169,10 +170,10 @@ class Canary:
             self._note("stable", outcome_of(reply), took_s)
             self._shadow.observe(request, reply)
 
-    def count_agreement(self, outcome: str) -> None:
-        """What the canary wrote where the stable one had answered: "same", "different", or it "failed"."""
-        self.agreement[outcome] += 1
-        self._metrics.count_agreement(outcome)
+    def count_agreement(self, comparison: Comparison) -> None:
+        """What the canary wrote where the stable one had answered."""
+        self.agreement[comparison.outcome] += 1
+        self._metrics.count_agreement(comparison)
 
     def _takes(self, serving: Serving, request: Request) -> bool:
         is_there = self.state is CanaryState.RUNNING and serving.is_whole

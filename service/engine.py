@@ -4,10 +4,10 @@ One generation lives as long as something is being written. Between two of its s
 of time leaves it, so nothing is spent on an answer that nobody waits for, and those that wait join it: as many as
 there are free places for, and of so many tokens that those who are being written do not wait long for them to be read.
 
-A document that cannot be read fails its own job only, a step that fails fails those it was for. After three failures in
-a row the engine repeats a prompt that once went well, so that three poisonous documents are told from a broken
-model; if that fails too, it gives up. A thread that ends, for whatever reason, fails what is pending and reports
-it: nobody is left hanging.
+A document that cannot be read fails its own job only. After a step that fails those it was for are tried once more, one
+by one, and who fails alone has failed; meanwhile nobody joins. After three failures in a row the engine repeats a
+prompt that once went well, so that three poisonous documents are told from a broken model; if that fails too, it gives
+up. A thread that ends, for whatever reason, fails what is pending and reports it: nobody is left hanging.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from qdts.service.metrics import Metrics
 from qdts.service.places import Places
 from qdts.service.request import Priority
 from qdts.service.scheduler import Generated, Job, Prompt, Scheduler
+from qdts.service.second_tries import SecondTries, has_time
 
 MAX_FAILURES_IN_A_ROW = 3
 
@@ -79,6 +80,7 @@ class Engine:
         self._generation: Generation | None = None
         self._open: dict[int, Job] = {}  # by their indices in the generation
         self._arriving: Sequence[Job] = []  # no longer in the queue and not yet in the generation
+        self._again = SecondTries()
         self._known_good: Prompt | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -112,7 +114,7 @@ class Engine:
     @property
     def num_running(self) -> int:
         """Jobs that have a place."""
-        return len(self._open) + self._scheduler.num_handed_out
+        return len(self._open) + len(self._again) + self._scheduler.num_handed_out
 
     @property
     def num_places(self) -> int:
@@ -190,6 +192,9 @@ class Engine:
     def _admit(self, *, may_wait: bool) -> bool:
         """Let those join that there is room for, waiting for one where nothing runs. False: there is nothing to do."""
         self._drop_lost()
+        self._begin_again()
+        if any(job.is_second_try for job in self._open.values()):
+            return True
         num_free = self._places.num_places - len(self._open)
         waits = may_wait and not self._open
         jobs = self._scheduler.schedule(num_free, max_tokens=self._max_encode_tokens, waits=waits)
@@ -200,6 +205,14 @@ class Engine:
         self._arriving = []
         self._scheduler.begun()
         return bool(jobs or self._open)
+
+    def _begin_again(self) -> None:
+        """Where nothing runs, start the first of those whose batch failed, by itself."""
+        if (stopped_by := self._scheduler.closed_by) is not None:
+            self._again.fail_all(stopped_by)  # what runs may finish, but nothing is begun any more
+        while not self._open and (job := self._again.first) is not None:
+            self._begin([job])
+            self._again.remove(job)
 
     def _num_unread(self, prompt: Prompt) -> int:
         with _Contained():
@@ -233,8 +246,17 @@ class Engine:
             if self._generation is not None and self._generation.active:
                 self._generation.step()
         if step.failed:
-            jobs, self._open, self._generation = [*self._open.values()], {}, None
-            self._fail(jobs)
+            self._give_up([*self._open.values()])
+
+    def _give_up(self, batch: Sequence[Job]) -> None:
+        """A step for these has failed. Who was alone in it has failed, others are tried again if there is time."""
+        now, again = self._clock(), list[Job]()
+        if len(batch) > 1:
+            again = [job for job in batch if has_time(job, took_s=now - job.started_at, batch=len(batch))]
+        self._again.add(again)  # first, so that they are counted all the time
+        self._open, self._generation = {}, None
+        if failed := [job for job in batch if job not in again]:
+            self._fail(failed)  # what failed as a batch is no failure yet: each alone will tell
 
     def _reply(self) -> None:
         """Tell everybody what there is: the text so far, or the summary."""
@@ -253,9 +275,11 @@ class Engine:
             self._generation = None
 
     def _finish(self, generation: Generation, index: int) -> None:
-        job = self._open[index]
+        job, summary = self._open[index], generation.summary(index)  # may fail: then the job is still open
+        if job.is_second_try and not summary.text.startswith(job.shown):
+            raise Unavailable("alone it is written differently, and its caller has seen the beginning")
         generated = Generated(
-            summary=generation.summary(index),  # may fail: then the job is still open
+            summary=summary,
             queue_ms=(job.started_at - job.queued_at) * 1000,
             encode_ms=generation.encode_ms(index),
             decode_ms=generation.decode_ms(index),
@@ -279,6 +303,7 @@ class Engine:
             if not job.is_wanted or job.deadline.expired:
                 self._close(index)
                 job.fail(DeadlineExceeded("the deadline passed while the summary was being written"))
+        self._again.drop_lost()
         if not self._open:
             self._generation = None
 
@@ -293,6 +318,7 @@ class Engine:
         self._open, self._arriving, self._generation = {}, [], None
         for job in jobs:
             job.fail(error)
+        self._again.fail_all(error)
 
     def _is_sound(self) -> bool:
         """Whether the model may go on: after too many failures in a row, if it still does what it once did."""

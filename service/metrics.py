@@ -30,11 +30,15 @@ class Metrics:
         self._queue = seconds_histogram("qdts_queue_seconds", "Waiting for the model.", r)
         self._encode = seconds_histogram("qdts_encode_seconds", "Reading: the encoder.", r)
         self._decode = seconds_histogram("qdts_decode_seconds", "Writing: the decoder.", r)
-        self._rungs = Counter("qdts_replies", "Replies by rung of the ladder.", ["rung"], registry=r)
-        self._reasons = Counter("qdts_degraded", "Degraded replies by reason.", ["reason"], registry=r)
+        self._rungs = Counter(
+            "qdts_replies", "Replies by rung of the ladder and class.", ["rung", "priority"], registry=r
+        )
+        self._reasons = Counter(
+            "qdts_degraded", "Degraded replies by reason and class.", ["reason", "priority"], registry=r
+        )
         self._cache = Counter("qdts_cache", "Replies by what the cache did.", ["status"], registry=r)
         self._tokens = Counter("qdts_tokens", "Tokens read and written by the model.", ["direction"], registry=r)
-        self._steps = Counter("qdts_decode_steps", "Passes of the decoder.", registry=r)
+        self._steps = Counter("qdts_decode_steps", "Steps of the decoder, for each summary in them.", registry=r)
         self._classes = Counter(
             "qdts_requests", "Requests by class and what became of them.", ["priority", "outcome"], registry=r
         )
@@ -50,7 +54,7 @@ class Metrics:
         )
         self._peers = Counter("qdts_peer_refusals", "Calls of peers that had as many running as one may.", registry=r)
         self._crowd = Counter("qdts_call_refusals", "Calls on top of those that may run, all together.", registry=r)
-        self._wasted = Counter("qdts_wasted_steps", "Steps for summaries that were given up unfinished.", registry=r)
+        self._wasted = Counter("qdts_wasted_steps", "Of these, those for summaries that nobody got.", registry=r)
         self._restarts = Counter("qdts_engine_restarts", "Attempts to start an engine that died.", registry=r)
         self._waiting = Gauge("qdts_queue_length", "Requests waiting for the model.", registry=r)
         self.admission = AdmissionMetrics(r)
@@ -63,12 +67,12 @@ class Metrics:
         self._calls.labels(method, code).inc()
         self._latency.labels(method, code).observe(seconds)
 
-    def observe_reply(self, reply: Reply) -> None:
-        """A reply has been made, or found."""
-        self._rungs.labels(reply.rung.name.lower()).inc()
+    def observe_reply(self, reply: Reply, priority: Priority) -> None:
+        """A reply has been made, or found, for a request of this class."""
+        self._rungs.labels(reply.rung.name.lower(), priority.name.lower()).inc()
         self._cache.labels(reply.cache_status.name.lower()).inc()
         for reason in reply.reasons:
-            self._reasons.labels(reason.name.lower()).inc()
+            self._reasons.labels(reason.name.lower(), priority.name.lower()).inc()
         if reply.model_version and reply.cache_status in (CacheStatus.MISS, CacheStatus.BYPASS):
             self._observe_model(reply)
 
@@ -90,8 +94,12 @@ class Metrics:
         """Sequences have joined; so many are being written now."""
         self._batch.observe(size)
 
+    def count_steps(self, num_steps: int) -> None:
+        """A step is being taken for so many summaries."""
+        self._steps.inc(num_steps)
+
     def count_waste(self, num_steps: int) -> None:
-        """So many steps were taken for a summary that nobody gets."""
+        """So many of the steps were for a summary that nobody gets."""
         self._wasted.inc(num_steps)
 
     def count_call_refusal(self, *, is_peers: bool) -> None:
@@ -120,6 +128,5 @@ class Metrics:
         self._decode.observe(reply.timings.decode_ms / 1000)
         self._tokens.labels("in").inc(reply.summary.num_input_tokens)
         self._tokens.labels("out").inc(reply.summary.num_output_tokens)
-        self._steps.inc(reply.summary.num_steps)
         if reply.summary.num_steps:
             self._accepted.observe(reply.summary.num_output_tokens / reply.summary.num_steps)

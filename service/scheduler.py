@@ -52,6 +52,10 @@ class Job:
     num_tokens: int = 1  # to read, as estimated before
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
+    # Those that were written with it failed, and it is begun anew, by itself.
+    is_second_try: bool = False
+    # What its caller has been given of the text. Engine's thread only.
+    shown: str = ""
 
     @property
     def is_wanted(self) -> bool:
@@ -67,9 +71,10 @@ class Job:
         self._tell(lambda: None if self.future.done() else self.future.set_exception(error))
 
     def show(self, text: str) -> None:
-        """Hand out the text so far, from any thread."""
-        if text and self.on_text is not None and self.is_wanted:
-            on_text = self.on_text
+        """Hand out the text so far, where it goes on from what was handed out before."""
+        goes_on = text.startswith(self.shown) and text != self.shown
+        if goes_on and self.on_text is not None and self.is_wanted:
+            on_text, self.shown = self.on_text, text
             self._tell(lambda: on_text(text))
 
     def _tell(self, callback: Callable[[], None]) -> None:
@@ -80,7 +85,8 @@ class Job:
 class Scheduler:
     """A queue with bounds in jobs and in their estimated tokens. Safe between threads.
 
-    `num_unread` says how many tokens of a prompt are to be encoded; it is asked by whoever calls schedule().
+    `num_unread` says how many tokens of a prompt are to be encoded; it is asked by whoever calls schedule(). `on_wait`
+    is told once of each job, when it leaves the queue in whichever way, how many seconds it waited.
     """
 
     def __init__(
@@ -104,6 +110,11 @@ class Scheduler:
         # down would for that moment be nowhere, and others let in for it.
         self.num_handed_out = 0
         self._closed_by: QdtsError | None = None
+
+    @property
+    def closed_by(self) -> QdtsError | None:
+        """What close() was told; None before."""
+        return self._closed_by
 
     @property
     def num_waiting(self) -> int:
@@ -151,6 +162,7 @@ class Scheduler:
             self._closed_by = self._closed_by or error
             for queue in self._queues.values():
                 for _, _, job in queue.jobs:
+                    self._tell_wait(job)
                     job.fail(copy(self._closed_by))
                 queue.jobs.clear()
             self._changed.notify_all()
@@ -168,6 +180,7 @@ class Scheduler:
                 latest = max(jobs)
                 jobs.remove(latest)
                 heapq.heapify(jobs)
+                self._tell_wait(latest[-1])
                 latest[-1].fail(QueueFull("a request of a higher class took its place in the queue"))
                 return
         raise QueueFull(f"the queue holds {self._max_queue} requests, or {self._config.max_queue_tokens} tokens")
@@ -176,13 +189,15 @@ class Scheduler:
         jobs, num_tokens = list[Job](), 0
         while len(jobs) < max_jobs and (priority := self._next_class()):
             queue = self._queues[priority]
+            job, num_unread = queue.first, self._num_unread(queue.first.prompt)
+            if jobs and num_tokens + num_unread > max_tokens:
+                break  # nobody overtakes it, and it has not left the queue yet
+            self._tell_wait(job)
             if self._stands(queue):
-                heapq.heappop(queue.jobs)[-1].fail(Overloaded("it waited too long in the queue"))
+                heapq.heappop(queue.jobs)
+                job.fail(Overloaded("it waited too long in the queue"))
                 continue
-            job = queue.first
-            num_tokens += self._num_unread(job.prompt)
-            if jobs and num_tokens > max_tokens:
-                break  # nobody overtakes it
+            num_tokens += num_unread
             self.num_handed_out += 1
             heapq.heappop(queue.jobs)
             self._account(priority, job)
@@ -199,18 +214,17 @@ class Scheduler:
         """Whether a job worth working on waits; it is then the first."""
         queue = self._queues[priority]
         while queue.jobs and not _is_worth_it(queue.first):
-            heapq.heappop(queue.jobs)
+            self._tell_wait(heapq.heappop(queue.jobs)[-1])
         if not queue.jobs:
             queue.owed_tokens = 0.0  # what is not used is not saved up
         return bool(queue.jobs)
 
     def _stands(self, queue: "_Queue") -> bool:
-        """Whether the first of a queue that has others in it waited too long."""
+        """Whether the first of a queue that has others in it waited too long. To be asked once of each."""
         job = queue.first
         target_s = self._config.queue_target_s(job.deadline.at - job.queued_at)
         now_s = self._clock()
         is_late = queue.codel.drops((now_s - job.queued_at) / target_s, now_s=now_s)
-        self._on_wait(now_s - job.queued_at)
         return is_late and len(queue.jobs) > 1
 
     def _account(self, taken: Priority, job: Job) -> None:
@@ -224,8 +238,18 @@ class Scheduler:
     def _drop_unwanted(self) -> None:
         """Callers that have gone must not keep others out."""
         for queue in self._queues.values():
-            queue.jobs[:] = [entry for entry in queue.jobs if entry[-1].is_wanted]
-            heapq.heapify(queue.jobs)
+            kept = list[tuple[float, int, Job]]()
+            for entry in queue.jobs:
+                if entry[-1].is_wanted:
+                    kept.append(entry)
+                else:
+                    self._tell_wait(entry[-1])
+            heapq.heapify(kept)
+            queue.jobs[:] = kept
+
+    def _tell_wait(self, job: Job) -> None:
+        """A job leaves the queue. One that nobody has taken out in time waited until its deadline, and no longer."""
+        self._on_wait(max(0.0, min(self._clock(), job.deadline.at) - job.queued_at))
 
 
 class _Queue:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from qdts.service.comparison import Comparison, compare
 from qdts.service.deadline import Deadline
 from qdts.service.ladder import Ladder
 from qdts.service.limits import require_between
@@ -32,7 +33,7 @@ class ShadowConfig:
 class Shadow:
     """Asks a ladder of its own until close(). Event loop only.
 
-    `count` is told what became of each: "same", "different" or "failed".
+    `count` is told how each of its answers compares.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Shadow:
         ladder: Ladder,
         *,
         share: float,
-        count: Callable[[str], None],
+        count: Callable[[Comparison], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._ladder, self._share = ladder, share
@@ -62,7 +63,4 @@ class Shadow:
 
     async def _ask(self, request: Request, reply: Reply) -> None:
         again = replace(request, priority=Priority.BULK)
-        other = await self._ladder.climb(again, Deadline.after(ANSWER_S))
-        if other.rung is not Rung.FULL:
-            return self._count("failed")
-        self._count("same" if other.summary.text == reply.summary.text else "different")
+        self._count(compare(reply, await self._ladder.climb(again, Deadline.after(ANSWER_S))))

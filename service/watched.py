@@ -1,10 +1,11 @@
 """A summariser as it is, with a note of each call into it: is one running, and what became of its steps.
 
-Steps are wasted where what they wrote for is given up before it is finished.
+A step counts once for each summary that it is for, when it is taken. It is wasted where nobody gets that summary: it is
+given up before it is finished, another step for it fails, or it cannot be read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from qdts.models.document import Document, Summary
 from qdts.models.runtimes.base import RuntimeInfo
@@ -12,14 +13,14 @@ from qdts.service.generative import Generation, Summarizer, TimesSteps
 from qdts.service.heartbeat import Since
 from qdts.service.scheduler import Prompt
 
-OnWaste = Callable[[int], None]
+OnSteps = Callable[[int], None]
 
 
 class WatchedSummarizer:
-    """`called` says for how long a call has been running; `on_waste` gets steps that were for nothing."""
+    """`called` says for how long a call has been running; `on_steps` gets all steps, `on_waste` those for nothing."""
 
-    def __init__(self, summarizer: Summarizer, *, called: Since, on_waste: OnWaste) -> None:
-        self._summarizer, self._called, self._on_waste = summarizer, called, on_waste
+    def __init__(self, summarizer: Summarizer, *, called: Since, on_steps: OnSteps, on_waste: OnSteps) -> None:
+        self._summarizer, self._called, self._on_steps, self._on_waste = summarizer, called, on_steps, on_waste
 
     @property
     def version(self) -> str:
@@ -46,15 +47,15 @@ class WatchedSummarizer:
     def start(self, prompts: Sequence[Prompt]) -> Generation:
         """As the summariser's, watched."""
         with _during(self._called):
-            return _WatchedGeneration(self._summarizer.start(prompts), self._called, self._on_waste)
+            return _WatchedGeneration(self._summarizer.start(prompts), self._called, self._on_steps, self._on_waste)
 
 
 class _WatchedGeneration:
     """As the generation it wraps; counts the steps of each of its sequences."""
 
-    def __init__(self, generation: Generation, called: Since, on_waste: OnWaste) -> None:
-        self._generation, self._called, self._on_waste = generation, called, on_waste
-        self._num_steps: dict[int, int] = {}
+    def __init__(self, generation: Generation, called: Since, on_steps: OnSteps, on_waste: OnSteps) -> None:
+        self._generation, self._called, self._on_steps, self._on_waste = generation, called, on_steps, on_waste
+        self._num_steps: dict[int, int] = {}  # of those whose summary nobody has got yet
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -68,16 +69,18 @@ class _WatchedGeneration:
 
     def step(self) -> None:
         """As the generation's, watched."""
-        for index in self._generation.active:
+        active = self._generation.active
+        for index in active:
             self._num_steps[index] = self._num_steps.get(index, 0) + 1
-        with _during(self._called):
+        self._on_steps(len(active))
+        with _during(self._called), ExitStack() as failing:
+            failing.callback(self._waste, *active)
             self._generation.step()
+            failing.pop_all()
 
     def release(self, index: int) -> None:
-        """As the generation's; steps for one that was not finished were in vain."""
-        num_steps = self._num_steps.pop(index, 0)
-        if num_steps and index in self._generation.active:
-            self._on_waste(num_steps)
+        """As the generation's; if its summary was not read, its steps were in vain."""
+        self._waste(index)
         self._generation.release(index)
 
     def text(self, index: int) -> str:
@@ -86,7 +89,9 @@ class _WatchedGeneration:
 
     def summary(self, index: int) -> Summary:
         """As the generation's."""
-        return self._generation.summary(index)
+        summary = self._generation.summary(index)
+        self._num_steps.pop(index, None)
+        return summary
 
     def encode_ms(self, index: int) -> float:
         """As the generation's."""
@@ -95,6 +100,10 @@ class _WatchedGeneration:
     def decode_ms(self, index: int) -> float:
         """As the generation's."""
         return self._generation.decode_ms(index)
+
+    def _waste(self, *indices: int) -> None:
+        if num_steps := sum(self._num_steps.pop(index, 0) for index in indices):
+            self._on_waste(num_steps)
 
 
 @contextmanager

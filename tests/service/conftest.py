@@ -76,6 +76,12 @@ class FakeGeneration:
         self._model.gate.wait(10)
         if self._model.step_error is not None:
             raise self._model.step_error
+        self._model.step_sizes.append(len(self.active))
+        toxic, room = self._model.toxic, self._model.max_rows
+        if toxic and any(self._prompts[index].sentence.text.startswith(toxic) for index in self.active):
+            raise FloatingPointError("not a number")
+        if room is not None and len(self.active) > room:
+            raise MemoryError("out of memory")
         for index in self.active:
             self._written[index] += 1
             self._model.num_written += 1
@@ -118,6 +124,8 @@ class FakeSummarizer:
     invents: bool = False
     poison: str | None = None  # a document that begins with it cannot be encoded
     unspeakable: str | None = None  # the summary of one that begins with it cannot be read
+    toxic: str | None = None  # a step for one that begins with it, among others or not, fails
+    max_rows: int | None = None  # a step for more than so many fails
     version: str = "fake@0123"
     info: RuntimeInfo = RuntimeInfo(name="fake", precision="fp32", device="cpu", num_threads=1)
     num_starts: int = 0  # how often documents were read
@@ -126,6 +134,7 @@ class FakeSummarizer:
     num_cancelled: int = 0
     prepared: list[str] = field(default_factory=list)
     batch_sizes: list[int] = field(default_factory=list)
+    step_sizes: list[int] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -160,6 +169,7 @@ class FakeSummarizer:
         self.num_starts = self.num_steps = self.num_cancelled = 0
         self.prepared.clear()
         self.batch_sizes.clear()
+        self.step_sizes.clear()
 
 
 @dataclass

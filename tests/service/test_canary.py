@@ -224,6 +224,11 @@ async def test_whether_they_agree_is_counted(house: Any, eventually: Any, words:
         await eventually(lambda: ours.canary.agreement[outcome] > 0)
         assert sum(ours.canary.agreement.values()) == ours.canary.agreement[outcome]
         assert ours.value("qdts_canary_agreement_total", outcome=outcome) == ours.canary.agreement[outcome]
+        num_compared = ours.value("qdts_second_length_ratio_count", model="canary")
+        assert num_compared == ours.value("qdts_second_source_overlap_count", model="canary")
+        assert num_compared == ours.canary.agreement[outcome]
+        at_most_half = ours.value("qdts_second_length_ratio_bucket", model="canary", le="0.75")
+        assert at_most_half == (num_compared if words else 0)
 
 
 @pytest.mark.parametrize("by_hangup", [False, True])

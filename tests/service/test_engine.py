@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from random import Random
 from typing import Any
 
@@ -21,7 +23,7 @@ Start = Callable[..., Engine]
 async def _start() -> AsyncIterator[Start]:
     engines: list[Engine] = []
 
-    def start(model: Any, **bounds: int) -> Engine:
+    def start(model: Any, **bounds: Any) -> Engine:
         settings: dict[str, Any] = {"max_batch": 4, "max_queue": 100, "max_encode_tokens": 1000} | bounds
         engines.append(Engine(model, **settings))
         engines[-1].start(lambda: None)
@@ -165,15 +167,18 @@ async def test_result_that_cannot_be_read_fails_its_job_at_once(kit: Any, start:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_becomes_of_jobs_no_place_is_lost(kit: Any, start: Start, eventually: Any, seed: int) -> None:
-    """Hundreds that are answered, cancelled, late, unreadable or unspeakable."""
-    random, model = Random(seed), kit.Model(poison="Poison", unspeakable="Bad", step_s=0.0002)
+    """Hundreds that are answered, cancelled, late, unreadable, unspeakable or the end of their batch."""
+    random, model = Random(seed), kit.Model(poison="Poison", unspeakable="Bad", toxic="Toxic", step_s=0.0002)
     engine = start(model, max_batch=3, max_queue=1000, max_encode_tokens=12)
     await ask(engine, model, "Good.")
     jobs: list[tuple[str, asyncio.Future[Any]]] = []
+    hasty = set[str]()  # may have no time for a second try
     for number in range(300):
-        first = random.choice(("Fine", "Fine", "Fine", "Poison", "Bad"))
+        first = random.choice(("Fine", "Fine", "Fine", "Poison", "Bad", "Toxic"))
         text = f"{first} {number} " + "word " * random.randrange(9) + "end."
-        jobs.append((text, ask(engine, model, text, seconds=random.choice((0.01, 10, 10, 10)))))
+        seconds = random.choice((0.01, 30, 30, 30))
+        jobs.append((text, ask(engine, model, text, seconds=seconds)))
+        hasty |= {text} if seconds < 1 else set()
         if random.random() < 0.3:
             asyncio.get_running_loop().call_later(0.01 * random.random(), random.choice(jobs)[1].cancel)
         if random.random() < 0.5:
@@ -182,7 +187,7 @@ async def test_whatever_becomes_of_jobs_no_place_is_lost(kit: Any, start: Start,
     for (text, _), answer in zip(jobs, answers, strict=True):
         if isinstance(answer, BaseException):
             assert isinstance(answer, (asyncio.CancelledError, DeadlineExceeded, Unavailable))
-            assert not isinstance(answer, Unavailable) or not text.startswith("Fine")
+            assert not isinstance(answer, Unavailable) or text in hasty or not text.startswith("Fine")
         else:
             assert answer.summary.text == text and text.startswith("Fine")
     assert sum(not isinstance(answer, BaseException) for answer in answers) > 50
@@ -208,7 +213,9 @@ async def test_text_grows_word_by_word(kit: Any, start: Start) -> None:
     assert heard == ["One", "One two", "One two three"]
 
 
-async def test_failed_step_fails_all_of_its_jobs_and_no_other(kit: Any, start: Start, eventually: Any) -> None:
+async def test_steps_that_fail_whoever_they_are_for_fail_those_and_no_other(
+    kit: Any, start: Start, eventually: Any
+) -> None:
     model = kit.Model(step_s=0.005)
     engine = start(model)
     jobs = [ask(engine, model, "word " * 100 + "end.")]
@@ -221,6 +228,178 @@ async def test_failed_step_fails_all_of_its_jobs_and_no_other(kit: Any, start: S
             await job
     model.step_error = None
     assert (await engine.generate(prompt(model), deadline=Deadline.after(10))).summary.text
+
+
+class Now:
+    """A clock that shows what it is set to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Batch:
+    """Jobs that are written together from the second step on, on a clock of their own."""
+
+    def __init__(self, kit: Any, start: Start, eventually: Any, **faults: Any) -> None:
+        self.model, self.clock, self._eventually = kit.Model(**faults), Now(), eventually
+        self.engine = start(self.model, clock=self.clock)
+        self.prompts: list[Any] = []
+        self.heard: list[list[str]] = []
+        self.jobs: list[asyncio.Future[Any]] = []
+
+    async def ask(self, *texts: str, seconds: Sequence[float] = ()) -> None:
+        """Queue these, 60 seconds each unless said otherwise; the gate is closed within the first one's first step."""
+        self.model.gate.clear()
+        for text, left in zip_longest(texts, seconds, fillvalue=60):
+            self.prompts.append(prompt(self.model, str(text)))
+            self.heard.append([])
+            deadline = Deadline.after(float(left), self.clock)
+            work = self.engine.generate(self.prompts[-1], deadline=deadline, on_text=self.heard[-1].append)
+            self.jobs.append(asyncio.ensure_future(work))
+            await self._eventually(lambda: self.model.num_steps == 1 and self.engine.num_inside == self.num_open)
+
+    @property
+    def num_open(self) -> int:
+        return sum(not job.done() for job in self.jobs)
+
+    def hold_at_reading(self, number: int) -> None:
+        """Close the gate once documents have been read so many times."""
+        read = self.model.read
+
+        def held(prompts: Any) -> None:
+            read(prompts)
+            if self.model.num_starts == number:
+                self.model.gate.clear()
+
+        self.model.read = held
+
+    async def go_on(self, until_step: int = 0) -> None:
+        """Open the gate, and wait until this step has begun."""
+        self.model.gate.set()
+        await self._eventually(lambda: self.model.num_steps >= until_step)
+
+    async def outcomes(self) -> list[str]:
+        """What became of each: the text, or the error's name."""
+        answers = await asyncio.gather(*self.jobs, return_exceptions=True)
+        return [type(each).__name__ if isinstance(each, BaseException) else each.summary.text for each in answers]
+
+
+MakeBatch = Callable[..., Batch]
+
+
+@pytest.fixture(name="batch")
+def _batch(kit: Any, start: Start, eventually: Any) -> MakeBatch:
+    return lambda **faults: Batch(kit, start, eventually, **faults)
+
+
+async def test_a_row_whose_steps_fail_fails_alone(batch: MakeBatch) -> None:
+    one = batch(toxic="Bad")
+    await one.ask("A two three.", "Bad two three.", "B two three.", "C two three.", "Late comer.")
+    await one.go_on()
+    assert await one.outcomes() == ["A two three.", "Unavailable", "B two three.", "C two three.", "Late comer."]
+    assert one.model.batch_sizes == [1, 3, 1, 1, 1, 1, 1], "read together, then each by itself; then who came later"
+    assert one.model.step_sizes.count(4) == 1 and set(one.model.step_sizes) == {1, 4}
+    assert one.engine.is_alive and one.engine.num_inside == 0
+
+
+async def test_what_is_too_much_at_once_is_written_one_by_one(batch: MakeBatch) -> None:
+    """Memory that runs out costs nobody but time; afterwards batches are as they were."""
+    one = batch(max_rows=3)
+    texts = [f"Number {i} three." for i in range(4)]
+    await one.ask(*texts)
+    await one.go_on()
+    assert await one.outcomes() == texts
+    one.model.forget()
+    await one.ask(*texts[:3])
+    await one.go_on()
+    assert await one.outcomes() == [*texts, *texts[:3]]
+    assert one.model.step_sizes[1] == 3
+
+
+async def test_second_tries_go_by_deadline_and_those_who_left_get_none(batch: MakeBatch) -> None:
+    one = batch(max_rows=1)
+    one.hold_at_reading(3)
+    await one.ask("Last two.", "Gone two.", "Soon two.", "Late two.", seconds=(90, 70, 60, 5))
+    await one.go_on(until_step=3)
+    assert one.engine.num_running == one.engine.num_inside == 4, "who is to be tried again has its place"
+    one.clock.now += 6
+    one.jobs[1].cancel()
+    ended: list[str] = []
+    for job, name in zip(one.jobs, ("last", "gone", "soon", "late"), strict=True):
+        job.add_done_callback(lambda _, name=name: ended.append(name))
+    await one.go_on()
+    assert await one.outcomes() == ["Last two.", "CancelledError", "Soon two.", "DeadlineExceeded"]
+    assert ended == ["gone", "late", "soon", "last"]
+    assert len(one.model.batch_sizes) == 5, "the one that was gone is not read"
+
+
+async def test_who_has_no_time_for_what_it_took_so_far_is_not_tried_again(batch: MakeBatch) -> None:
+    """Two were written for 8 s: neither can be where it was in less than 4."""
+    one = batch(max_rows=1)
+    one.hold_at_reading(2)
+    await one.ask("Enough two three.", "Short two three.", seconds=(20, 11))
+    await one.go_on(until_step=2)
+    one.clock.now += 8
+    await one.go_on()
+    assert await one.outcomes() == ["Enough two three.", "Unavailable"]
+    assert one.model.batch_sizes == [1, 1, 1]
+
+
+@pytest.mark.parametrize("reading", [2, 3])
+async def test_nothing_is_begun_again_once_the_engine_is_to_stop(
+    batch: MakeBatch, eventually: Any, reading: int
+) -> None:
+    """Neither when the step fails after that, nor when a second try was running: that one may finish."""
+    one = batch(max_rows=1)
+    one.hold_at_reading(reading)
+    await one.ask("A two.", "B two.", "C two.", seconds=(10, 20, 30))
+    await one.go_on(until_step=reading)
+    stopped = asyncio.ensure_future(asyncio.to_thread(one.engine.stop, Draining("bye"), timeout_s=20))
+    await eventually(lambda: one.engine._scheduler.closed_by is not None)
+    await one.go_on()
+    await stopped
+    assert not one.engine.is_alive
+    assert await one.outcomes() == ["Draining" if reading == 2 else "A two.", "Draining", "Draining"]
+    assert one.model.num_starts == reading
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+async def test_text_that_was_shown_stays_a_beginning(batch: MakeBatch, is_changed: bool) -> None:
+    """Nobody hears the beginning twice, and who would have to take it back fails."""
+    one = batch(max_rows=1)
+    one.hold_at_reading(2)
+    await one.ask("A two three.", "B two three.")
+    await one.go_on(until_step=2)
+    assert one.heard == [["A"], []]
+    if is_changed:  # as by another order of the same sums
+        one.prompts[0].sentence = replace(one.prompts[0].sentence, text="Not as before.")
+    await one.go_on()
+    assert await one.outcomes() == ["Unavailable" if is_changed else "A two three.", "B two three."]
+    assert one.heard == [["A"] if is_changed else ["A", "A two"], ["B", "B two"]]
+    assert one.engine.num_inside == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_ends_fails_those_who_were_to_be_tried_again(batch: MakeBatch) -> None:
+    one = batch(max_rows=1)
+    one.hold_at_reading(3)
+    await one.ask("A two.", "B two.", "C two.")
+    await one.go_on(until_step=3)
+    one.model.step_error = SystemExit()
+    await one.go_on()
+    assert await one.outcomes() == ["Unavailable"] * 3
+    assert one.engine.num_inside == 0
+
+
+async def test_a_model_that_fails_whatever_it_does_is_given_up_as_before(batch: MakeBatch) -> None:
+    one = batch()
+    await one.ask(*(f"Number {i}." for i in range(4)))
+    one.model.step_error = RuntimeError("device lost")
+    await one.go_on()
+    assert await one.outcomes() == ["Unavailable"] * 4
+    assert one.model.num_starts == 4, "one at first, and three that were to be told from poison"
 
 
 async def test_engine_that_never_worked_gives_up(kit: Any, eventually: Any) -> None:

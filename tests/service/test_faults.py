@@ -75,6 +75,26 @@ async def test_poisonous_documents_do_not_end_the_engine(server: Any, kit: Any, 
     assert await health(server) == "SERVING"
 
 
+async def test_a_document_whose_steps_fail_costs_its_batch_mates_nothing(
+    serve: Any, kit: Any, health: Any, eventually: Any
+) -> None:
+    server = await serve(engine=kit.Engine(max_batch=4))
+    server.model.toxic = "Toxic"
+    server.model.gate.clear()
+    texts = [f"{name} here. More." for name in ("Zero", "One", "Toxic", "Two")]
+    calls = [server.stub.Summarize(kit.ask(text=texts[0], options=BYPASS), timeout=10)]
+    await eventually(lambda: server.model.num_steps == 1)
+    calls += [server.stub.Summarize(kit.ask(text=text, options=BYPASS), timeout=10) for text in texts[1:]]
+    await eventually(lambda: server.application.metrics.value("qdts_queue_length") == 3)
+    server.model.gate.set()
+    replies = await asyncio.gather(*calls)
+    full, extractive = pb.RUNG_FULL, pb.RUNG_EXTRACTIVE
+    assert [reply.rung for reply in replies] == [full, full, extractive, full]
+    assert [reply.summary for reply in replies if reply.rung == full] == ["Zero here.", "One here.", "Two here."]
+    assert list(replies[2].degrade_reasons) == [pb.DEGRADE_REASON_ENGINE_FAILED]
+    assert max(server.model.step_sizes) == 4 and await health(server) == "SERVING"
+
+
 async def test_model_that_fails_what_it_once_did_is_given_up(
     server: Any, kit: Any, health: Any, eventually: Any
 ) -> None:

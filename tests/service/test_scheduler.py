@@ -1,10 +1,12 @@
 """Who waits, who goes first, who is not worth starting."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -268,3 +270,85 @@ async def test_answers_to_those_who_left_are_dropped() -> None:
     one.fail(Draining("bye"))
     await asyncio.sleep(0)
     assert one.future.cancelled()
+
+
+class Waits:
+    """A scheduler with a clock of its own, and the waits that it reports."""
+
+    def __init__(self, clock: Clock, max_queue: int = 10, **settings: Any) -> None:
+        self.clock, self.seconds = clock, list[float]()
+        self.scheduler = Scheduler(
+            max_queue=max_queue,
+            num_unread=len,
+            config=AdmissionConfig(**settings),
+            on_wait=self.seconds.append,
+            clock=clock,
+        )
+
+    def admit(self, name: str, *, seconds: float = 60, priority: Priority = Priority.INTERACTIVE) -> Job:
+        one = job(name, seconds=seconds, priority=priority, clock=self.clock)
+        self.scheduler.admit(one)
+        return one
+
+    def take(self, max_jobs: int = 9, max_tokens: int = 1000) -> list[str]:
+        return [one.prompt for one in take(self.scheduler, max_jobs, max_tokens, waits=False)]
+
+
+async def test_the_wait_of_who_expires_is_told_up_to_the_deadline(clock: Clock) -> None:
+    waits = Waits(clock)
+    for number in range(4):
+        waits.admit(f"{number}", seconds=0.5)
+    waits.admit("gone", seconds=0.75).future.cancel()  # as who asked does at the deadline
+    waits.admit("good")
+    clock.now += 2
+    assert waits.take() == ["good"]
+    assert waits.seconds == pytest.approx([*[0.5] * 4, 0.75, 2])
+
+
+async def test_the_wait_of_who_makes_room_is_told(clock: Clock) -> None:
+    waits = Waits(clock, max_queue=2, bulk_share=0.25)
+    waits.admit("low", priority=Priority.BULK)
+    waits.admit("gone").future.cancel()
+    clock.now += 0.25
+    waits.admit("i1")
+    assert waits.seconds == [0.25], "the one that had gone"
+    clock.now += 0.5
+    waits.admit("i2")
+    assert waits.seconds == [0.25, 0.75]
+    waits.scheduler.close(Draining("bye"))
+    assert waits.seconds == [0.25, 0.75, 0.5, 0]
+
+
+async def test_a_wait_is_told_once_however_often_the_job_is_held_back(clock: Clock) -> None:
+    """By what may be read at once; controlled delay hears of it once, too."""
+    waits = Waits(clock, queue_target_share=0.1, queue_interval_ms=200)
+    heard = list[float]()
+    queue = waits.scheduler._queues[Priority.INTERACTIVE]
+    whole = queue.codel.drops
+    queue.codel.drops = lambda wait, *, now_s: heard.append(wait) or whole(wait, now_s=now_s)  # type: ignore[method-assign]
+    for name in ("aaaa", "bbbb", "cccc", "dddd"):
+        waits.admit(name, seconds=10)
+    for name in ("aaaa", "bbbb", "cccc", "dddd"):
+        clock.now += 0.1
+        assert waits.take(max_tokens=7) == [name]
+    assert waits.seconds == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert heard == pytest.approx([0.1, 0.2, 0.3, 0.4]), "the target is 1 s"
+
+
+async def test_whatever_becomes_of_jobs_each_wait_is_told_once(clock: Clock) -> None:
+    random = Random(7)
+    waits = Waits(clock, max_queue=8, max_queue_tokens=60, queue_target_share=0.1, queue_interval_ms=200)
+    admitted = list[Job]()
+    for number in range(600):
+        clock.now += random.choice((0.0, 0.02, 0.1))
+        with contextlib.suppress(QueueFull):
+            priority, seconds = random.choice([*Priority]), random.choice((0.1, 0.5, 2.0, 30.0))
+            admitted.append(waits.admit("x" * (1 + number % 9), seconds=seconds, priority=priority))
+        if random.random() < 0.2:
+            random.choice(admitted).future.cancel()
+        if random.random() < 0.6:
+            waits.take(random.randint(1, 3), max_tokens=random.randint(1, 12))
+        assert len(waits.seconds) == len(admitted) - waits.scheduler.num_waiting
+    waits.scheduler.close(Draining("bye"))
+    assert len(waits.seconds) == len(admitted) > 200
+    assert all(0 <= seconds <= 30 for seconds in waits.seconds)

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from qdts.errors import WeightsError
+from qdts.service.comparison import OUTCOMES
 from qdts.service.shadow import ShadowConfig
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1 import summarization_pb2_grpc as pb_grpc
@@ -36,7 +37,13 @@ def count(application: Any, outcome: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcome"), [({}, "same"), ({"words": 3}, "different"), ({"step_error": ValueError("secret")}, "failed")]
+    ("fault", "outcome"),
+    [
+        ({}, "same"),
+        ({"words": 3}, "different"),
+        ({"step_error": ValueError("secret")}, "failed"),
+        ({"invents": True}, "guard_rejected"),
+    ],
 )
 async def test_what_it_writes_is_counted_and_told_to_nobody(
     kit: Any, eventually: Any, fault: dict[str, Any], outcome: str
@@ -51,7 +58,14 @@ async def test_what_it_writes_is_counted_and_told_to_nobody(
         reply = await ask(options=BYPASS)
         assert (reply.rung, reply.model_version) == (pb.RUNG_FULL, "fake@0123")
         await eventually(lambda: count(application, outcome) == 1)
-        assert sum(count(application, other) for other in ("same", "different", "failed")) == 1
+        assert sum(count(application, other) for other in OUTCOMES) == 1
+        value = application.metrics.value
+        is_answer = outcome in ("same", "different")
+        assert value("qdts_second_length_ratio_count", model="shadow") == is_answer
+        assert value("qdts_second_source_overlap_sum", model="shadow") == is_answer, "of the same sentence"
+        if is_answer:
+            ratio = 1 if outcome == "same" else len("The lighthouse was") / len(reply.summary)
+            assert value("qdts_second_length_ratio_sum", model="shadow") == pytest.approx(ratio)
 
 
 async def test_it_is_not_asked_about_what_the_model_did_not_just_write(kit: Any) -> None:

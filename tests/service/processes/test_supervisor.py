@@ -109,7 +109,9 @@ async def test_the_loop_is_seen_to_turn_until_the_drain_is_over(
         for _ in range(2):
             turned.end()
             await eventually(lambda: turned.seconds > 0)
-        said = await asyncio.to_thread(ask, supervisor.admin_port, "/livez")
+        port = supervisor.admin_port
+        assert port is not None
+        said = await asyncio.to_thread(ask, port, "/livez")
         assert said is not None and (said.status, said.text) == (200, "alive")
         (seen / "go").touch()
         await stopping
