@@ -13,8 +13,10 @@ bench_serving.py   a whole server at rising rates: requests/s at which an SLO is
 bench_batching.py  what engine.max_batch above 1 brings under load
 scenarios/         loads with a story: one TOML file each
 simulation/        a server whose model's times are known, and a journal of its steps
-faults.py          what calls get, and when, while Redis breaks: fault_trial.py, one fault from before to after;
-                   fault_load.py, the calls; redis_faults.py, redis_server.py, fault_proxy.py, what breaks;
+faults.py          what calls get, and when, while Redis breaks or processes end, with bars: fault_bars.py;
+                   fault_trial.py, one fault of Redis from before to after; fault_load.py, the calls; redis_share.py,
+                   what it took of each; redis_faults.py, redis_server.py, fault_proxy.py, what breaks;
+                   process_trial.py, process_faults.py, the same where processes are killed, renewed, restarted;
                    shared_misses.py, what many want at once; counting_model.py, counting_server.py
 fuzz.py            requests that nobody should send, to both ports: fuzzing/
 bench_decoding.py  what drafts save, by runtime and batch size: decoding/

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from qdts.loadtest.closed_loop import ClosedConfig, ClosedRun, drive_closed
 from qdts.loadtest.report import finish, make_parser
 from qdts.loadtest.simulation.costs import INSTANT
-from qdts.loadtest.simulation.fleet import Fleet, cpu_s
+from qdts.loadtest.simulation.fleet import INSTANT_MODULES, REAL_MODULES, Fleet, cpu_s
 from qdts.loadtest.simulation.server import QUIET, Served, ServedConfig
 from qdts.models.evaluation.samples import load_row_file
 from qdts.service.bench.apart import drive_apart
@@ -100,7 +100,7 @@ def measure(config: FrontConfig) -> dict[str, object]:
 def fleet(*, fronts: int, is_instant: bool) -> Fleet:
     """A server of so many fronts and an engine process."""
     settings: Mapping[str, Value] = {**QUIET, **ROOMY, "processes.fronts": fronts}
-    return Fleet(load_config(None, {}, settings), is_instant=is_instant)
+    return Fleet(load_config(None, {}, settings), INSTANT_MODULES if is_instant else REAL_MODULES)
 
 
 def of_server(name: str, server: Server, pids: Mapping[str, int], config: FrontConfig) -> dict[str, object]:
