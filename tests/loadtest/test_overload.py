@@ -48,8 +48,9 @@ def result(name: str, ended: list[Outcome], *, health_ms: float = 5, wasted: int
 
 def measured(at_10x: Result, **others: Result) -> Measured:
     points = {1.0: result("1x", outcomes(full=100)), 10.0: at_10x}
-    good = result("scenario", outcomes(full=10))
-    return Measured(capacity_qps=100, points=points, scenarios={"step": good, "priority_storm": good} | others)
+    good, refused = result("scenario", outcomes(full=10)), result("refusals", outcomes(full=10, shed=90))
+    scenarios = {"step": good, "priority_storm": good, "refusals": refused}
+    return Measured(capacity_qps=100, points=points, scenarios=scenarios | others)
 
 
 def test_a_server_that_holds_up_misses_nothing() -> None:
@@ -84,6 +85,19 @@ def test_each_way_to_fail_is_named(at_10x: list[Outcome], others: dict[str, Resu
 
 def test_a_scenario_says_whether_its_requests_were_on_time() -> None:
     assert result("steady", outcomes(full=3)).to_json()["is_reliable"] is True
+
+
+def test_refusals_say_what_of_their_time_was_the_servers() -> None:
+    figures = figures_of(measured(result("10x", outcomes(full=100))))
+    assert figures["reject_p99_ms"] == 1 and figures["refusals_sending_lag_p99_ms"] == 0
+    assert figures["reject_p99_ms_from_sending"] == 1
+    assert (figures["refused_by_server_within_5_ms"], figures["refused_by_server_within_10_ms"]) == (1.0, 1.0)
+
+
+def test_where_nobody_was_refused_the_bar_is_missed() -> None:
+    seen = measured(result("10x", outcomes(full=100)))
+    del seen.scenarios["refusals"], seen.scenarios["step"]
+    assert missed_bars(figures_of(seen)) == ["reject_p99_ms was not measured", "recovery_s was not measured"]
 
 
 def test_slow_health_at_ten_times_the_load_is_named() -> None:
