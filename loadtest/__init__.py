@@ -5,7 +5,8 @@ bench_hop.py       what it costs a call that its engine is another process
 bench_startup.py   what an installation weighs, how fast a server is ready, how much memory it holds
 bench_formats.py   quality, size and time of each number format of one model
 bench_front.py     what a front can take and what it adds, with an engine that takes no time: closed_loop.py
-overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars
+overload.py        goodput, latency, rejections, recovery and health at up to ten times the capacity, with bars:
+                   overload_bars.py
 soak.py            what stays behind after minutes of load and ten thousand callers who left; soak_plot.py
 locustfile.py      the same load from Locust, the extra `load`: locust_source.py, locust_reporting.py, locust_shapes.py,
                    locust_verdict.py

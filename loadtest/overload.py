@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qdts.errors import ConfigError, QdtsError
+from qdts.loadtest.overload_bars import MISUSED, missed_bars, verdict
 from qdts.loadtest.report import RESULTS_DIR, finish, make_parser, record
 from qdts.loadtest.scenarios.config import Load, Scenario, Stream, load_scenario, names
 from qdts.loadtest.scenarios.run import Result, StreamResult, find_capacity, run_scenario
@@ -35,11 +36,6 @@ QUICK_MULTIPLES = (1.0, 2.0, 5.0, 10.0)
 FULL_MULTIPLES = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 SCENARIOS = ("step", "priority_storm", "refusals")
 ALL = "all"
-# The least or the most that each figure may be; peers and reasons: docs/capacity.md.
-AT_LEAST = {"goodput_ratio_10x": 0.9, "goodput_ratio_5x": 0.9, "goodput_ratio_2x": 0.9, "interactive_attainment": 0.994}
-AT_MOST = {"accepted_p99_over_slo": 1.0, "late_replies": 0.0, "wasted_steps": 0.0, "failed": 0.0}
-BELOW = {"reject_p99_ms": 5.0, "recovery_s": 1.0, "health_p99_ms": 50.0}
-MISSED, MISUSED, UNRELIABLE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +132,7 @@ def figures_of(measured: Measured) -> dict[str, object]:
         "health_p99_ms": at_10x.server.health_p99_ms,
         "interactive_attainment": storm.figures.attainment if storm else None,
         "failed": sum(one.figures.failed for one in results),
+        **{f"goodput_at_{multiple:g}x": _goodput(one) for multiple, one in measured.points.items()},
         "capacity_qps": round(measured.capacity_qps, 2),
         "steps": sum(one.steps.taken for one in results),
         # Without what passed before they were sent, by the driver's fault; and what the server took of it.
@@ -151,6 +148,13 @@ def figures_of(measured: Measured) -> dict[str, object]:
     }
 
 
+def _goodput(result: Result) -> dict[str, float]:
+    """Answers per second in time: in full, by the model, from whatever rung."""
+    figures = result.figures
+    kinds = {"full": figures.full_goodput_qps, "model": figures.model_goodput_qps, "any": figures.goodput_qps}
+    return {kind: round(qps, 2) for kind, qps in kinds.items()}
+
+
 def _refused_ms(refusals: Result) -> float | None:
     refused_s = [one.ended_s - one.sent_s for one in refusals.run.outcomes if one.is_rejected]
     p99_s = percentile(refused_s, 0.99)
@@ -162,23 +166,6 @@ def _ratio(measured: Measured, multiple: float) -> float:
     there, at_1x = measured.points[multiple].figures, measured.points[1.0].figures
     pairs = [(there.goodput_qps, at_1x.goodput_qps), (there.model_goodput_qps, at_1x.model_goodput_qps)]
     return round(min(one / other if other else 0.0 for one, other in pairs), 4)
-
-
-def missed_bars(figures: dict[str, object]) -> list[str]:
-    """The bars that are missed, in words. A figure that could not be measured misses its bar."""
-    missed: list[str] = []
-    for name, value in figures.items():
-        if value is None and name in AT_LEAST | AT_MOST | BELOW:
-            missed.append(f"{name} was not measured")
-        if not isinstance(value, int | float):
-            continue
-        if value < AT_LEAST.get(name, value):
-            missed.append(f"{name} = {value:.4g}, at least {AT_LEAST[name]:g}")
-        if value > AT_MOST.get(name, value):
-            missed.append(f"{name} = {value:.4g}, at most {AT_MOST[name]:g}")
-        if name in BELOW and value >= BELOW[name]:
-            missed.append(f"{name} = {value:.4g}, below {BELOW[name]:g}")
-    return missed
 
 
 def curve_of(measured: Measured, config: OverloadConfig) -> Curve:
@@ -266,13 +253,6 @@ def _judge_scenarios(args: argparse.Namespace, config: OverloadConfig) -> int:
 def _say(missed: Sequence[str]) -> None:
     for bar in missed:
         print(f"missed: {bar}", file=sys.stderr)
-
-
-def verdict(missed: Sequence[str], *, is_reliable: bool) -> int:
-    """The exit status."""
-    if not missed:
-        return 0
-    return MISSED if is_reliable else UNRELIABLE
 
 
 if __name__ == "__main__":

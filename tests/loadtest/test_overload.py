@@ -6,7 +6,8 @@ import pytest
 
 from qdts.errors import ConfigError
 from qdts.loadtest import overload
-from qdts.loadtest.overload import Measured, OverloadConfig, figures_of, missed_bars, verdict
+from qdts.loadtest.overload import Measured, OverloadConfig, figures_of
+from qdts.loadtest.overload_bars import missed_bars, verdict
 from qdts.loadtest.scenarios.bars import ServerFigures
 from qdts.loadtest.scenarios.run import Result, StreamResult
 from qdts.loadtest.simulation.costs import CostModel
@@ -56,6 +57,7 @@ def measured(at_10x: Result, **others: Result) -> Measured:
 def test_a_server_that_holds_up_misses_nothing() -> None:
     figures = figures_of(measured(result("10x", outcomes(full=95, lead=5, shed=900))))
     assert set(ISSUE.split()) <= set(figures)
+    assert figures["goodput_at_10x"] == {"full": 95.0, "model": 95.0, "any": 100.0}
     assert figures["goodput_ratio_10x"] == 0.95 and figures["reject_p99_ms"] == 1
     assert missed_bars(figures) == [] and verdict([], is_reliable=True) == 0
 
