@@ -1,5 +1,6 @@
 """What overload.py makes of runs, and one small run of all of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,21 @@ def test_where_nobody_was_refused_the_bar_is_missed() -> None:
 def test_slow_health_at_ten_times_the_load_is_named() -> None:
     figures = figures_of(measured(result("10x", outcomes(full=100), health_ms=60)))
     assert missed_bars(figures) == ["health_p99_ms = 60, below 50"]
+
+
+@pytest.mark.parametrize(("wasted", "status"), [(0, 0), (3, 1)])
+def test_quick_script_judges_what_it_saw(
+    wasted: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[OverloadConfig] = []
+    seen = measured(result("10x", outcomes(full=100), wasted=wasted))
+    monkeypatch.setattr(overload, "measure", lambda config: asked.append(config) or seen)
+    monkeypatch.setattr("sys.argv", ["overload", "--quick", "--json"])
+    assert overload.main() == status
+    assert asked[0].multiples == overload.QUICK_MULTIPLES and asked[0].served.costs is not None
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
+    assert figures["reject_p99_ms"] == 1 and figures["goodput_at_1x"]["full"] == 100
+    assert figures["missed"] == (["wasted_steps = 3, at most 0"] if wasted else [])
 
 
 def test_one_and_ten_times_the_capacity_must_be_measured() -> None:
