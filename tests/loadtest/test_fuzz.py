@@ -27,7 +27,8 @@ def test_script_fails_if_anything_was_found(
 
     def measured(args: Namespace) -> dict[str, object]:
         asked.append(args.minutes)
-        return {"crashes": 0, "hangs": 0, "internal": 0} | ({found: 1} if found else {})
+        counts = dict.fromkeys(("crashes", "hangs", "internal"), 0)
+        return {name: count + (name == found) for name, count in counts.items()}
 
     monkeypatch.setattr(fuzz, "measure", measured)
     monkeypatch.setattr("sys.argv", ["fuzz", "--quick", "--json"])
