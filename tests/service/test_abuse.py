@@ -127,7 +127,7 @@ class Others:
         """Until so many more have ended, in 60 s."""
         goal, ends_at = len(self.took_s) + num_calls, time.monotonic() + 60
         while len(self.took_s) < goal:
-            assert time.monotonic() < ends_at
+            assert time.monotonic() < ends_at, (len(self.took_s), self.faults[:1])
             time.sleep(0.01)
 
     @property
