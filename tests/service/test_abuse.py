@@ -193,16 +193,6 @@ class Peer:
         self.flush()
         return events
 
-    @staticmethod
-    def bytes_of(method: str, message: bytes) -> bytes:
-        """All that a client would send to call, from the preface on."""
-        http = H2Connection(H2Configuration(client_side=True))
-        http.initiate_connection()
-        fixed = ((":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", METHOD + method))
-        http.send_headers(1, [*fixed, ("content-type", "application/grpc"), ("te", "trailers")])
-        http.send_data(1, struct.pack(">BI", 0, len(message)) + message, end_stream=True)
-        return http.data_to_send()
-
     def frame_kinds(self) -> list[int]:
         """Of all frames from here to the connection's end."""
         data = b""
@@ -368,21 +358,6 @@ def test_peers_that_say_the_preface_and_no_more_harm_nobody(server: Server) -> N
             peer.sendall(PREFACE)
         with others_unharmed(server) as others:
             others.wait_for(50)
-
-
-def test_peers_that_send_a_byte_at_a_time_harm_nobody(server: Server) -> None:
-    """Of a whole request, so that each byte is one more that the server may wait for."""
-    sent = Peer.bytes_of("Summarize", request().SerializeToString())
-    with contextlib.ExitStack() as peers:
-        slow = [
-            peers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(50)
-        ]
-        with others_unharmed(server) as others:
-            for at in range(len(PREFACE) + 16):
-                for peer in slow:
-                    with contextlib.suppress(OSError):  # who is sent away for it has nothing more to send
-                        peer.send(sent[at : at + 1])
-                others.wait_for(1)
 
 
 @pytest.fixture(name="narrow")
