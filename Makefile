@@ -18,7 +18,7 @@ GPU_STAGES ?= features pretrain similarity fit distil sft dpo release
 THREE_STEPS := --set loop.num_steps=3 --set loop.device=\"cpu\" --set loop.precision=\"auto\" --set loop.compile=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto format lint types test coverage demo sizes serve bench load train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench gpu-serve wheel clean
+.PHONY: help setup proto format lint types test coverage demo sizes serve bench train gpu-train gpu-rehearse gpu-kernels gpu-tests gpu-engines gpu-bench gpu-serve wheel load nightly clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -124,6 +124,16 @@ wheel: setup ## dist/*.whl
 load: setup ## overload and soak against the simulated model, two minutes; exits with 1 if a bar is missed
 	$(BIN)/python loadtest/overload.py --quick
 	$(BIN)/python loadtest/soak.py --quick
+
+# Each leaves its file in loadtest/results. All are run, whatever the first of them says; the last line says who failed.
+nightly: setup redis ## two hours: soak, overload with the real model, all scenarios, faults, an hour of fuzzing, with results
+	@failed=; \
+	for run in 'soak.py --minutes 30' 'overload.py' 'overload.py --scenario all --simulated' 'faults.py' 'fuzz.py --minutes 60'; do \
+	  echo "== $$run"; \
+	  $(BIN)/python loadtest/$$run || failed="$$failed $${run// /_}:$$?"; \
+	done; \
+	echo "missed a bar (1), was asked wrongly (2), or says nothing of the server (3):$${failed:- none}"; \
+	[ -z "$$failed" ]
 
 clean: ## what make made
 	rm -rf $(VENV) $(DEMO_VENV) build dist *.egg-info

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from qdts.errors import ConfigError, QdtsError
 from qdts.loadtest.report import finish, make_parser
-from qdts.loadtest.simulation.fleet import Fleet
+from qdts.loadtest.simulation.fleet import REAL_MODULES, Fleet
 from qdts.loadtest.simulation.server import QUIET
 from qdts.models.evaluation.samples import load_row_file
 from qdts.service.bench.curve import CurveConfig, Point, measure_point
@@ -53,7 +53,7 @@ def measure(config: ServingConfig) -> dict[str, object]:
     """The highest rate that is kept, and all points."""
     settings = {**QUIET, **ROOMY, **config.settings, "processes.fronts": config.fronts}
     rows = load_row_file()
-    with Fleet(load_config(None, {}, settings), is_instant=False) as server:
+    with Fleet(load_config(None, {}, settings), REAL_MODULES) as server:
         kind = RequestClass(deadline_ms=config.slo_ms, cache_policy="bypass", tier="generative")
         driver = DriverConfig(url=server.url, num_connections=2 * config.fronts, num_processes=config.drivers)
         curve = CurveConfig(driver=driver, classes=(kind,), seconds=config.seconds)

@@ -29,7 +29,8 @@ async def serving(
     """A server of this process, from start to drain."""
     model = model or CountingModel()
     settings = ServerConfig(
-        server=ListenConfig(port=0, drain_delay_s=0.0),
+        # A thousand callers share one connection here: it may have so many calls running.
+        server=ListenConfig(port=0, drain_delay_s=0.0, max_calls_per_peer=0),
         engine=EngineConfig(auto="generative", max_batch=16, max_queue=1024),
         metrics=MetricsConfig(enabled=False),
         redis=config,

@@ -46,3 +46,5 @@ FAULTS: dict[str, tuple[Break, Break]] = {
     "garbage": _through_proxy(Fault.GARBAGE),
     "silence": _through_proxy(Fault.SILENCE),
 }
+# Under these a breaker has to open: of the others Redis is well, or is again before anybody asks.
+OPENING = frozenset(FAULTS) - {"none", "restarted"}

@@ -21,18 +21,32 @@ READ_S = 0.5
 MISS_TIMEOUT_S = 30.0
 
 
-async def count_model_calls(redis: RedisServer, num_servers: int, num_misses: int) -> int:
+async def count_misses(redis: RedisServer, num_misses: int) -> dict[str, int]:
+    """Of that many identical misses at once: calls of the model, on one server, on two, and on two in processes of
+    their own. With patient settings, which a thousand calls in one process need, and with the defaults.
+    """
+    counts: dict[str, int] = {}
+    for ending, config in (("", _patient(redis)), ("_by_default_settings", redis_config(redis.url))):
+        for place, num_servers in (("", 1), ("_on_two_servers", 2)):
+            counted = await count_model_calls(config, num_servers, num_misses)
+            counts[f"model_calls_for_1000_misses{place}{ending}"] = counted
+        apart = await count_model_calls_apart(config, num_misses)
+        counts[f"model_calls_for_1000_misses_on_two_processes{ending}"] = apart
+    return counts
+
+
+async def count_model_calls(config: RedisConfig, num_servers: int, num_misses: int) -> int:
     """Of that many identical misses at once, spread over so many servers of this process."""
-    async with _several(redis, num_servers) as servers:
-        await _miss([application.port for application, _ in servers], f"asked of {num_servers}", num_misses)
+    async with _several(config, num_servers) as servers:
+        ports = [application.port for application, _ in servers]
+        await _miss(ports, f"asked of {num_servers}, {config.budget_ms:g} ms", num_misses)
         return sum(model.num_calls for _, model in servers)
 
 
-async def count_model_calls_apart(redis: RedisServer, num_misses: int) -> int:
+async def count_model_calls_apart(config: RedisConfig, num_misses: int) -> int:
     """The same on two servers in processes of their own, which share nothing but Redis."""
-    config = _patient(redis)
     with CountingServer(config, read_s=READ_S) as one, CountingServer(config, read_s=READ_S) as other:
-        await _miss([one.port, other.port], "asked of two processes", num_misses)
+        await _miss([one.port, other.port], f"asked of two processes, {config.budget_ms:g} ms", num_misses)
         return one.num_calls() + other.num_calls()
 
 
@@ -68,10 +82,7 @@ def _patient(redis: RedisServer) -> RedisConfig:
 
 
 @asynccontextmanager
-async def _several(redis: RedisServer, num: int) -> AsyncIterator[list[tuple[Application, CountingModel]]]:
+async def _several(config: RedisConfig, num: int) -> AsyncIterator[list[tuple[Application, CountingModel]]]:
     """That many servers on one Redis, each with a model that takes its time."""
     async with AsyncExitStack() as running:
-        yield [
-            await running.enter_async_context(serving(_patient(redis), CountingModel(read_s=READ_S)))
-            for _ in range(num)
-        ]
+        yield [await running.enter_async_context(serving(config, CountingModel(read_s=READ_S))) for _ in range(num)]

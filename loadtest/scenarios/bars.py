@@ -10,8 +10,8 @@ from qdts.service.bench.figures import Figures
 # Replies that cost no model: kept ones, and those of a request that was in flight already.
 CACHED = ("hit", "shared")
 REFUSED = "RESOURCE_EXHAUSTED"
-# In seconds; one of the bounds of the server's histogram of calls.
-AT_ONCE_S = 0.005
+# In seconds; bounds of the server's histogram of calls.
+AT_ONCE_S, SOON_S = 0.005, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,9 @@ class ServerFigures:
     rung_changes: int = 0  # of the best rung on offer, over all classes
     breaker_openings: int = 0
     open_breakers: int = 0  # at the end
-    refused_at_once: float = 1.0  # share of the refusals that took the server no longer than AT_ONCE_S
+    # Shares of the refusals that took the server no longer than AT_ONCE_S, and than SOON_S.
+    refused_at_once: float = 1.0
+    refused_soon: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,9 @@ class Counts:
         self._breaker_openings = served.value("qdts_redis_breaker_changes_total", state="open")
         self._open_breakers = served.value("qdts_redis_breaker")
         self._refusals = served.value("qdts_call_seconds_count", code=REFUSED)
-        self._at_once = served.value("qdts_call_seconds_bucket", code=REFUSED, le=str(AT_ONCE_S))
+        self._at_once, self._soon = (
+            served.value("qdts_call_seconds_bucket", code=REFUSED, le=str(bound_s)) for bound_s in (AT_ONCE_S, SOON_S)
+        )
 
     def since(self, before: "Counts", *, health_p99_ms: float, health_bad: int) -> ServerFigures:
         """With what the server said of its health meanwhile."""
@@ -106,6 +110,7 @@ class Counts:
             breaker_openings=round(self._breaker_openings - before._breaker_openings),
             open_breakers=round(self._open_breakers),
             refused_at_once=(self._at_once - before._at_once) / num_refused if num_refused else 1.0,
+            refused_soon=(self._soon - before._soon) / num_refused if num_refused else 1.0,
         )
 
 

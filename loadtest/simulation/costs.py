@@ -51,3 +51,5 @@ class CostModel:
 
 # A model that takes no time: what is left is the service's own.
 INSTANT = CostModel(encode_ms=0, encode_ms_per_token=0, step_ms=0, step_ms_per_token=0, num_steps=1)
+# One that takes its time, some 35 ms a summary, but no processor's: there is always a call in its midst.
+PACED = CostModel(encode_ms=5, encode_ms_per_token=0, step_ms=3, step_ms_per_token=0, num_steps=10)

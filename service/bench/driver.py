@@ -7,6 +7,7 @@ or where this process came so late that the deadline had passed. Nothing is retr
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,12 @@ from qdts.service.limits import require_between
 from qdts.v1 import summarization_pb2 as pb
 from qdts.v1.summarization_pb2_grpc import SummarizationServiceStub
 
+# Over all addresses of the URL, those whose health says "serving".
+_BALANCED = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": "qdts.v1.SummarizationService"},
+}
+
 Start = Callable[[], Awaitable[float]]
 
 
@@ -38,6 +45,8 @@ class DriverConfig:
     # One Python process sends some hundred requests a second.
     num_processes: int = 1
     connect_s: float = 10.0  # for all connections to be there
+    # Whether each connection is one to every address of the URL, used in turn, as behind a load balancer.
+    is_balanced: bool = False
     client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
@@ -181,6 +190,8 @@ class _Driver:
 def _open(config: DriverConfig) -> grpc.aio.Channel:
     # Without a pool of its own, channels to one address share one connection.
     options = (*channel_options(), ("grpc.use_local_subchannel_pool", 1))
+    if config.is_balanced:
+        options = (*options, ("grpc.service_config", json.dumps(_BALANCED)))
     if config.client.tls is None:
         return grpc.aio.insecure_channel(config.url, options)
     return grpc.aio.secure_channel(config.url, config.client.tls.credentials(), options)

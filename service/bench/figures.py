@@ -54,8 +54,9 @@ class Figures:
     answered: int
     late: int
     offered_qps: float
-    goodput_qps: float
-    model_goodput_qps: float
+    goodput_qps: float  # from whatever rung
+    model_goodput_qps: float  # of those, what the model wrote: full, shorter, passages
+    full_goodput_qps: float  # of those, what it wrote in full
     attainment: float  # answered in time, of those whose caller waited
     model_share: float  # of the answers in time, those the model wrote
     accepted: Latency
@@ -93,6 +94,7 @@ def describe(outcomes: Sequence[Outcome], seconds: float) -> Figures:
         offered_qps=len(outcomes) / seconds,
         goodput_qps=len(good) / seconds,
         model_goodput_qps=by_model / seconds,
+        full_goodput_qps=sum(outcome.is_good_in_full for outcome in good) / seconds,
         attainment=len(good) / waited_for if waited_for else 1.0,
         model_share=by_model / len(good) if good else 0.0,
         accepted=Latency.of([_accepted_s(outcome) for outcome in accepted]),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 UNSENT = "UNSENT"
 # What the service says when it sheds: both come before any work is done.
 REJECTED_CODES = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
-MODEL_RUNGS = frozenset({"full", "shorter", "passages"})
+FULL = "full"
+MODEL_RUNGS = frozenset({FULL, "shorter", "passages"})
 # A reply is late from so long after its deadline on: what the wire and two event loops take.
 LATE_S = 0.005
 
@@ -68,6 +69,11 @@ class Outcome:
     def is_good_by_model(self) -> bool:
         """Whether it was answered by its deadline with what the model wrote, now or, fresh in the cache, before."""
         return self.is_good and self.rung != "stale" and self.origin_rung in MODEL_RUNGS
+
+    @property
+    def is_good_in_full(self) -> bool:
+        """Whether it was answered by its deadline as without any load: in full, now or, fresh in the cache, before."""
+        return self.is_good and self.rung != "stale" and self.origin_rung == FULL
 
     @property
     def is_late(self) -> bool:

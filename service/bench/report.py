@@ -17,8 +17,9 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _HEAD = (
     "rate/s",
     "offered/s",
-    "good/s",
-    "model/s",
+    "full/s",
+    "by the model/s",
+    "any/s",
     "attained",
     "p50 ms",
     "p90 ms",
@@ -40,7 +41,8 @@ def row(point: Point) -> tuple[str, ...]:
     """One point, as the table has it."""
     figures = point.figures
     latency = figures.accepted
-    rates = (point.rate, figures.offered_qps, figures.goodput_qps, figures.model_goodput_qps)
+    goodput = (figures.full_goodput_qps, figures.model_goodput_qps, figures.goodput_qps)
+    rates = (point.rate, figures.offered_qps, *goodput)
     return (
         *(f"{rate:.1f}" for rate in rates),
         f"{figures.attainment:.1%}",
@@ -99,9 +101,13 @@ def to_html(curve: Curve, title: str = "Goodput") -> str:
 def _draw_goodput(axis: Any, curve: Curve) -> None:
     loads = _loads(curve)
     axis.plot(loads, loads, color="#BBBBBB", linestyle=":", label="offered")
-    axis.plot(loads, [p.figures.goodput_qps for p in curve.points], marker="o", color=_COLOURS[0], label="in time")
+    axis.plot(
+        loads, [p.figures.goodput_qps for p in curve.points], marker="o", color=_COLOURS[0], label="in time, any rung"
+    )
     model = [point.figures.model_goodput_qps for point in curve.points]
     axis.plot(loads, model, marker="o", color=_COLOURS[1], label="in time, by the model")
+    full = [point.figures.full_goodput_qps for point in curve.points]
+    axis.plot(loads, full, marker="o", color=_COLOURS[2], label="in time, in full")
     _finish(axis, "answers per second", "")
 
 

@@ -2,9 +2,20 @@
 
 import pytest
 
-from qdts.loadtest.bench_front import FrontConfig, Load, fleet, of_load, of_model, of_server, worth
+from qdts.loadtest.bench_front import (
+    FrontConfig,
+    Load,
+    fleet,
+    of_load,
+    of_model,
+    of_open,
+    of_server,
+    unreliable,
+    worth,
+)
 from qdts.loadtest.closed_loop import ClosedRun
-from qdts.service.bench.figures import Latency
+from qdts.service.bench.figures import MAX_LAG_MS, Latency, describe
+from qdts.service.bench.outcome import Outcome
 
 
 def load(**cpu_ms: float) -> Load:
@@ -26,11 +37,25 @@ def test_share_of_the_front_and_what_follows() -> None:
     assert "200 requests/s" in str(worth(figures)["worth"]) and "is 100:" in str(worth(figures)["worth"])
 
 
+def test_run_that_was_sent_too_late_is_named() -> None:
+    def opened(lag_ms: float) -> dict[str, object]:
+        sent_s = lag_ms / 1000
+        one = Outcome(number=0, kind="made", planned_s=0, sent_s=sent_s, ended_s=1, deadline_s=10, code="OK")
+        return of_open(describe([one], 1))
+
+    punctual, late = opened(MAX_LAG_MS), opened(MAX_LAG_MS + 1)
+    assert (punctual["open_is_reliable"], late["open_is_reliable"]) == (True, False)
+    figures = {
+        f"two_{kind}_{name}": value for kind, row in (("made", punctual), ("hit", late)) for name, value in row.items()
+    }
+    assert unreliable(figures) == ["two_hit"]
+
+
 @pytest.mark.slow
-def test_a_server_of_two_fronts_is_measured() -> None:
+def test_a_server_of_two_fronts_and_two_engines_is_measured() -> None:
     config = FrontConfig(seconds=0.5, callers=(4,))
-    with fleet(fronts=2, is_instant=True) as server:
-        assert set(server.pids) == {"front-0", "front-1", "engine-0"}
+    with fleet(fronts=2, engines=2, is_instant=True) as server:
+        assert set(server.pids) == {"front-0", "front-1", "engine-0", "engine-1"}
         figures = of_server("two", server, server.pids, config)
     for kind in ("made", "hit"):
         assert figures[f"two_{kind}_failed"] == 0 and figures[f"two_{kind}_open_failed"] == 0

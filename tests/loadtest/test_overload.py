@@ -1,12 +1,14 @@
 """What overload.py makes of runs, and one small run of all of it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qdts.errors import ConfigError
 from qdts.loadtest import overload
-from qdts.loadtest.overload import Measured, OverloadConfig, figures_of, missed_bars, verdict
+from qdts.loadtest.overload import Measured, OverloadConfig, figures_of
+from qdts.loadtest.overload_bars import missed_bars, verdict
 from qdts.loadtest.scenarios.bars import ServerFigures
 from qdts.loadtest.scenarios.run import Result, StreamResult
 from qdts.loadtest.simulation.costs import CostModel
@@ -48,13 +50,15 @@ def result(name: str, ended: list[Outcome], *, health_ms: float = 5, wasted: int
 
 def measured(at_10x: Result, **others: Result) -> Measured:
     points = {1.0: result("1x", outcomes(full=100)), 10.0: at_10x}
-    good = result("scenario", outcomes(full=10))
-    return Measured(capacity_qps=100, points=points, scenarios={"step": good, "priority_storm": good} | others)
+    good, refused = result("scenario", outcomes(full=10)), result("refusals", outcomes(full=10, shed=90))
+    scenarios = {"step": good, "priority_storm": good, "refusals": refused}
+    return Measured(capacity_qps=100, points=points, scenarios=scenarios | others)
 
 
 def test_a_server_that_holds_up_misses_nothing() -> None:
     figures = figures_of(measured(result("10x", outcomes(full=95, lead=5, shed=900))))
     assert set(ISSUE.split()) <= set(figures)
+    assert figures["goodput_at_10x"] == {"full": 95.0, "model": 95.0, "any": 100.0}
     assert figures["goodput_ratio_10x"] == 0.95 and figures["reject_p99_ms"] == 1
     assert missed_bars(figures) == [] and verdict([], is_reliable=True) == 0
 
@@ -86,9 +90,37 @@ def test_a_scenario_says_whether_its_requests_were_on_time() -> None:
     assert result("steady", outcomes(full=3)).to_json()["is_reliable"] is True
 
 
+def test_refusals_say_what_of_their_time_was_the_servers() -> None:
+    figures = figures_of(measured(result("10x", outcomes(full=100))))
+    assert figures["reject_p99_ms"] == 1 and figures["refusals_sending_lag_p99_ms"] == 0
+    assert figures["reject_p99_ms_from_sending"] == 1
+    assert (figures["refused_by_server_within_5_ms"], figures["refused_by_server_within_10_ms"]) == (1.0, 1.0)
+
+
+def test_where_nobody_was_refused_the_bar_is_missed() -> None:
+    seen = measured(result("10x", outcomes(full=100)))
+    del seen.scenarios["refusals"], seen.scenarios["step"]
+    assert missed_bars(figures_of(seen)) == ["reject_p99_ms was not measured", "recovery_s was not measured"]
+
+
 def test_slow_health_at_ten_times_the_load_is_named() -> None:
     figures = figures_of(measured(result("10x", outcomes(full=100), health_ms=60)))
     assert missed_bars(figures) == ["health_p99_ms = 60, below 50"]
+
+
+@pytest.mark.parametrize(("wasted", "status"), [(0, 0), (3, 1)])
+def test_quick_script_judges_what_it_saw(
+    wasted: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[OverloadConfig] = []
+    seen = measured(result("10x", outcomes(full=100), wasted=wasted))
+    monkeypatch.setattr(overload, "measure", lambda config: asked.append(config) or seen)
+    monkeypatch.setattr("sys.argv", ["overload", "--quick", "--json"])
+    assert overload.main() == status
+    assert asked[0].multiples == overload.QUICK_MULTIPLES and asked[0].served.costs is not None
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
+    assert figures["reject_p99_ms"] == 1 and figures["goodput_at_1x"]["full"] == 100
+    assert figures["missed"] == (["wasted_steps = 3, at most 0"] if wasted else [])
 
 
 def test_one_and_ten_times_the_capacity_must_be_measured() -> None:

@@ -7,7 +7,7 @@ import pytest
 from qdts.errors import Unavailable
 from qdts.loadtest.bench_front import fleet
 from qdts.loadtest.simulation.costs import INSTANT
-from qdts.loadtest.simulation.fleet import Fleet, cpu_s
+from qdts.loadtest.simulation.fleet import INSTANT_MODULES, Fleet, cpu_s
 from qdts.loadtest.simulation.instant_front import SimulatedReader, pack, unpack
 from qdts.loadtest.simulation.server import QUIET
 from qdts.loadtest.simulation.summarizer import SimulatedSummarizer
@@ -40,5 +40,5 @@ def test_server_that_does_not_start_is_told() -> None:
     config = load_config(None, {}, {**QUIET, "processes.fronts": 1, "redis.url": "redis://127.0.0.1:1/0",
                                     "redis.secret_file": "/nowhere"})  # fmt: skip
     with pytest.raises(Unavailable, match="did not start"):
-        with Fleet(config, is_instant=True):
+        with Fleet(config, INSTANT_MODULES):
             pass

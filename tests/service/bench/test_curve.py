@@ -63,6 +63,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
 def curve(outcome: Any) -> Curve:
     good = [outcome(n, latency_ms=n) for n in range(1, 51)]
     poor = [outcome(n, latency_ms=20, rung="lead", origin_rung="lead", degrade_reasons=("overloaded",)) for n in (1, 2)]
+    poor[1] = outcome(2, latency_ms=20, rung="shorter", origin_rung="shorter", degrade_reasons=("overloaded",))
     shed = [outcome(n, latency_ms=2, code="RESOURCE_EXHAUSTED") for n in range(48)]
     points = (Point(rate=50, figures=describe(good, 1)), Point(rate=100, figures=describe([*good, *poor, *shed], 1)))
     return Curve(capacity_qps=60.0, deadline_ms=100, seconds=1, process="poisson", points=points)
@@ -72,8 +73,9 @@ def test_the_table_has_every_figure_in_its_place(curve: Curve) -> None:
     head, _, first, second = to_markdown(curve).splitlines()
     assert head.count("|") == first.count("|") == second.count("|")
     cells = dict(zip(head.split("|"), second.split("|"), strict=True))
-    assert cells[" rate/s "].strip() == "100.0" and cells[" good/s "].strip() == "52.0"
-    assert cells[" model/s "].strip() == "50.0" and cells[" rejected "].strip() == "48"
+    assert cells[" rate/s "].strip() == "100.0" and cells[" any/s "].strip() == "52.0"
+    assert cells[" by the model/s "].strip() == "51.0" and cells[" full/s "].strip() == "50.0"
+    assert cells[" rejected "].strip() == "48"
     assert cells[" attained "].strip() == "52.0%" and cells[" p99 ms "].strip() == "50.0"
 
 

@@ -42,10 +42,21 @@ def test_each_outcome_counts_once_and_where_it_should(kinds: dict[str, Outcome])
     assert ends == (1, 1, 1, 1, 1, 6) and sum(ends) == figures.planned == len(kinds)
     assert figures.late == 1
     assert (figures.offered_qps, figures.goodput_qps, figures.model_goodput_qps) == (5.5, 2.0, 1.0)
+    assert figures.full_goodput_qps == 1.0
     assert figures.attainment == 4 / 10, "whoever left waits for nothing; whoever was not sent does"
     assert figures.model_share == 2 / 4
     assert figures.rungs == {"full": 3, "cache": 1, "stale": 1, "lead": 1} and figures.reasons == {"overloaded": 1}
     assert figures.codes["OK"] == 6
+
+
+def test_goodput_is_told_by_kind(outcome: Make) -> None:
+    """In full, by the model, by anybody; what the cache holds counts as what it was."""
+    rungs = {"full": "full", "shorter": "shorter", "passages": "passages", "lead": "lead", "stale": "full"}
+    ends = [outcome(rung=rung, origin_rung=origin) for rung, origin in rungs.items()]
+    ends += [outcome(rung="cache", origin_rung=origin) for origin in ("full", "shorter")]
+    ends += [outcome(latency_ms=101)]
+    figures = describe(ends, seconds=1)
+    assert (figures.full_goodput_qps, figures.model_goodput_qps, figures.goodput_qps) == (2, 5, 7)
 
 
 def test_an_expired_call_counts_as_over_its_slo_among_the_accepted(kinds: dict[str, Outcome]) -> None:
