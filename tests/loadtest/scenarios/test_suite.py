@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from qdts.loadtest import overload
+from qdts.loadtest.overload_bars import MISSED
 from qdts.loadtest.redis_server import find_redis_server
 from qdts.loadtest.scenarios import suite
 from qdts.loadtest.scenarios.config import load_scenario
@@ -107,7 +108,7 @@ def test_all_in_turn_leave_one_result(
     monkeypatch.setattr(overload, "RESULTS_DIR", tmp_path)
     monkeypatch.setattr(overload, "record", lambda name, args, figures: (tmp_path / name).touch() or dict(figures))
     monkeypatch.setattr("sys.argv", ["overload", "--scenario", "all", "--simulated"])
-    assert overload.main() == overload.MISSED
+    assert overload.main() == MISSED
     assert seen == overload.names() and (tmp_path / "scenarios").exists()
     assert (tmp_path / "scenarios.md").read_text(encoding="utf-8").count("\n| ") == len(seen) + 2
     assert "missed: sine: server: health_bad = 1" in capsys.readouterr().err
