@@ -57,6 +57,9 @@ class Server:
         assert self.process.stderr is not None
         ready = next(json.loads(line) for line in self.process.stderr if '"ready"' in line)
         self.port, self._admin_port = ready["port"], ready["admin_port"]
+        # What nobody reads would one day fill the pipe, and then the server waits for its log.
+        self._reading = threading.Thread(target=self.process.stderr.read)
+        self._reading.start()
 
     def memory_peak_mib(self) -> float:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -82,8 +85,10 @@ class Server:
     def __exit__(self, *_: object) -> None:
         """Whatever was done to it, it drains."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=20)
-        assert self.process.returncode == 0
+        assert self.process.wait(timeout=20) == 0
+        self._reading.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
 
 @pytest.fixture(name="server", scope="module")
@@ -192,6 +197,16 @@ class Peer:
         events = self.http.receive_data(data)
         self.flush()
         return events
+
+    @staticmethod
+    def bytes_of(method: str, message: bytes) -> bytes:
+        """All that a client would send to call, from the preface on."""
+        http = H2Connection(H2Configuration(client_side=True))
+        http.initiate_connection()
+        fixed = ((":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", METHOD + method))
+        http.send_headers(1, [*fixed, ("content-type", "application/grpc"), ("te", "trailers")])
+        http.send_data(1, struct.pack(">BI", 0, len(message)) + message, end_stream=True)
+        return http.data_to_send()
 
     def frame_kinds(self) -> list[int]:
         """Of all frames from here to the connection's end."""
@@ -358,6 +373,21 @@ def test_peers_that_say_the_preface_and_no_more_harm_nobody(server: Server) -> N
             peer.sendall(PREFACE)
         with others_unharmed(server) as others:
             others.wait_for(50)
+
+
+def test_peers_that_send_a_byte_at_a_time_harm_nobody(server: Server) -> None:
+    """Of a whole request, so that each byte is one more that the server may wait for."""
+    sent = Peer.bytes_of("Summarize", request().SerializeToString())
+    with contextlib.ExitStack() as peers:
+        slow = [
+            peers.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(50)
+        ]
+        with others_unharmed(server) as others:
+            for at in range(len(PREFACE) + 16):
+                for peer in slow:
+                    with contextlib.suppress(OSError):  # who is sent away for it has nothing more to send
+                        peer.send(sent[at : at + 1])
+                others.wait_for(1)
 
 
 @pytest.fixture(name="narrow")
