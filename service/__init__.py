@@ -30,7 +30,7 @@ generative.py     what the engine asks of a model
 slo.py            which requests count as answered in time, as missed, or not at all
 metrics.py        names and buckets in one list: admission_metrics.py, cache_metrics.py, second_model_metrics.py;
                   histograms.py, what they share
-logs.py           JSON logs without user text
+logs.py           JSON logs without user text; log_stream.py, where they go, and that nobody waits for that
 client/           the typed client, sync and async
 cli.py            the command `qdts`; commands/, its subcommands; local.py, the same answers without a server
 """

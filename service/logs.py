@@ -4,9 +4,7 @@ An exception's message may quote what it choked on, so it stays out, and so do t
 traceback.
 """
 
-import contextlib
 import logging
-import sys
 import threading
 import traceback
 from contextlib import AbstractContextManager
@@ -14,6 +12,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import structlog
+
+from qdts.service.log_stream import StandardError
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -29,21 +29,6 @@ class _Configured:
 
 
 _now = _Configured()
-
-
-class _StandardError:
-    """Writes lines to whatever standard error is now. A log that cannot be written must not fail a call."""
-
-    def __init__(self, *args: object) -> None:
-        del args
-
-    def msg(self, line: str) -> None:
-        """One line, at any level."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-
-    debug = info = warning = error = msg
 
 
 def configure(level: str, *, process: str = "") -> str:
@@ -63,7 +48,7 @@ def configure(level: str, *, process: str = "") -> str:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_StandardError,
+        logger_factory=StandardError,
         cache_logger_on_first_use=False,
     )
     _now.logger = cast(Logger, structlog.get_logger().bind())
