@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,14 +21,19 @@ def _level() -> Iterator[None]:
 
 
 @pytest.fixture(name="pipe")
-def _pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Standard error as a pipe; its reader's end, which does not wait."""
+def _pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """pipe(): makes standard error a pipe, from within a test; its reader's end, which does not wait."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     monkeypatch.setattr(StandardError, "num_dropped", 0)
     with os.fdopen(writer, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield reader
+
+        def start() -> int:
+            monkeypatch.setattr(sys, "stderr", stream)
+            return reader
+
+        yield start
+        monkeypatch.undo()
     os.close(reader)
 
 
@@ -41,17 +46,18 @@ def read_lines(reader: int) -> list[Any]:
             return [json.loads(line) for line in data.splitlines()]
 
 
-def test_a_pipe_that_is_full_holds_nobody_up_and_is_told_of(pipe: int) -> None:
+def test_a_pipe_that_is_full_holds_nobody_up_and_is_told_of(pipe: Callable[[], int]) -> None:
+    reader = pipe()
     for number in range(5000):  # some ten times what a pipe takes: without the look before it, this never ends
         logs.info("call", number=number, padding="x" * 64)
-    kept = read_lines(pipe)
+    kept = read_lines(reader)
     assert [line["number"] for line in kept] == [*range(len(kept))] and 0 < len(kept) < 5000
     logs.info("again")
-    told, again = read_lines(pipe)
+    told, again = read_lines(reader)
     assert (told["event"], told["num"]) == ("log_lines_dropped", 5000 - len(kept))
     assert again["event"] == "again"
     logs.info("once")
-    assert [line["event"] for line in read_lines(pipe)] == ["once"]
+    assert [line["event"] for line in read_lines(reader)] == ["once"]
 
 
 def test_a_stream_in_memory_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
