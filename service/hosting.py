@@ -86,6 +86,7 @@ class ModelHost:
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._building: list[Serving] = []
+        self._retiring: list[Serving] = []
         self._is_closed = False
         self.has_begun = False  # by start(), which replaces what a swap before it has put in place
         self._num_swaps = 0
@@ -122,7 +123,8 @@ class ModelHost:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for serving in {*self._building, *([self._serving] if self._serving else [])}:
+        # Those that retire, too: where a task was cancelled before its thread began, nobody else ends them.
+        for serving in {*self._building, *self._retiring, *([self._serving] if self._serving else [])}:
             await serving.close()
         self._serving = None
 
@@ -139,8 +141,13 @@ class ModelHost:
         before, self._serving, self._model = self._serving, serving, model
         self._stage.show(serving)
         if before is not None:
-            self._spawn(before.retire(within_s=RETIRE_S))
+            self._retiring.append(before)
+            self._spawn(self._retire(before))
         return serving
+
+    async def _retire(self, serving: Serving) -> None:
+        await serving.retire(within_s=RETIRE_S)
+        self._retiring.remove(serving)
 
     async def _swap(self, swap: Swap) -> None:
         async with self._changing:

@@ -46,14 +46,13 @@ class Pair:
         return [process.pid for process in self._processes.values()]
 
     def __enter__(self) -> Self:
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._stop_all)
             for port in self._ports:
                 self._start(port)
             for port in self._ports:
                 self._wait_ready(port)
-        except BaseException:
-            self._stop_all()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(
