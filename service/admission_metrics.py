@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from qdts.service.histograms import RATIOS
 from qdts.service.reply import Rung
 from qdts.service.request import Priority
-
-_RATIOS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
 class AdmissionMetrics:
@@ -20,7 +19,7 @@ class AdmissionMetrics:
             "qdts_prediction_ratio",
             "What a rung of the model took over what was predicted, the wait left aside.",
             ["rung"],
-            buckets=_RATIOS,
+            buckets=RATIOS,
             registry=r,
         )
         self._pressure = Gauge("qdts_pressure", "Rungs not on offer for want of capacity.", ["priority"], registry=r)

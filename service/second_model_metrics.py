@@ -3,9 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from qdts.service.comparison import Comparison
-from qdts.service.histograms import seconds_histogram
+from qdts.service.histograms import RATIOS, seconds_histogram
 
-_RATIOS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 _SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -31,7 +30,7 @@ class SecondModelMetrics:
             "qdts_second_length_ratio",
             "Length of a second model's answer over that of the first's.",
             ["model"],
-            buckets=_RATIOS,
+            buckets=RATIOS,
             registry=r,
         )
         self._overlaps = Histogram(
